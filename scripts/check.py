@@ -1,0 +1,157 @@
+"""Run what CI runs, step by step, and say at the end how each step went.
+
+`python scripts/check.py` runs all steps, `python scripts/check.py lint types` only these. Tests run
+in random order with random data; the seed stands in the printed command, and `--seed` brings a run
+back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = sys.executable
+
+Command = tuple[str, ...]
+
+
+def pytest(seed: int, *options: str, python: str = PYTHON) -> Command:
+    """The pytest command; one seed drives the order of the tests and hypothesis."""
+    seeds = (f"--randomly-seed={seed}", f"--hypothesis-seed={seed}")
+    return (python, "-m", "pytest", *seeds, *options)
+
+
+def steps(seed: int) -> dict[str, list[Command]]:
+    """All steps by name; the tests come last, so that a run ends with pytest's closing line."""
+    return {
+        "format": [(PYTHON, "-m", "ruff", "format", "--check", ".")],
+        "lint": [(PYTHON, "-m", "ruff", "check", ".")],
+        # mypy reads all our code, pyright what our users' checkers see of it.
+        "types": [
+            (PYTHON, "-m", "mypy"),
+            (PYTHON, "-m", "basedpyright"),
+            (PYTHON, "-m", "basedpyright", "--verifytypes", "tta_llm", "--ignoreexternal"),
+        ],
+        "imports": [(str(Path(PYTHON).with_name("lint-imports")), "--no-cache")],
+        "wheel": [(PYTHON, "scripts/check_wheel.py")],
+        "lowest": lowest(seed),
+        "docs": [pytest(seed, "tests/docs")],
+        "examples": [pytest(seed, "tests/test_examples.py")],
+        "tests": [pytest(seed, "--ignore=tests/docs", "--ignore=tests/test_examples.py")],
+    }
+
+
+def lowest(seed: int) -> list[Command]:
+    """The fast tests with the lowest versions that pyproject.toml promises.
+
+    They are tested on the lowest Python, for which they have wheels. An old dependency may warn
+    about itself, so warnings are no errors here.
+    """
+    if sys.version_info[:2] != (3, 11):
+        return [(PYTHON, "-c", "print('left out: lowest versions are tested on Python 3.11 only')")]
+    quick = ("-o", "filterwarnings=", "-m", "not slow", "--ignore=tests/docs")
+    return [
+        ("sh", "scripts/make-env.sh", ".cache/lowest", "requirements/lowest.txt", "-e", "."),
+        pytest(seed, *quick, python=".cache/lowest/bin/python"),
+    ]
+
+
+def pythons(seed: int) -> list[Command]:
+    """All tests on each supported Python that is installed here."""
+    commands: list[Command] = []
+    for version in ("3.11", "3.12", "3.13", "3.14"):
+        find = (PYTHON, "-m", "uv", "python", "find", "--no-project", "--system", version)
+        found = subprocess.run(find, capture_output=True, text=True, check=False)
+        if found.returncode:
+            print(f"Python {version} is not installed here.")
+            continue
+        folder = f".cache/python{version}"
+        make = ("sh", "scripts/make-env.sh", folder, "requirements/dev.txt", "-e", ".")
+        commands.append(("env", f"PYTHON={found.stdout.strip()}", *make))
+        commands.append(pytest(seed, python=f"{folder}/bin/python"))
+    return commands
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step went: `last_line` is what its tool said at the end."""
+
+    name: str
+    passed: bool
+    seconds: float
+    last_line: str
+
+
+def run_command(command: Command) -> tuple[bool, str]:
+    """Run one command, showing its output as it comes."""
+    print(f"$ {shlex.join(command)}", flush=True)
+    last_line = ""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            last_line = line.strip() or last_line
+    return process.returncode == 0, last_line
+
+
+def run_step(name: str, commands: list[Command]) -> Outcome:
+    """Run a step's commands up to the first that fails."""
+    print(f"\n--- {name}", flush=True)
+    start = time.monotonic()
+    passed, last_line = True, ""
+    for command in commands:
+        passed, last_line = run_command(command)
+        if not passed:
+            break
+    return Outcome(name, passed, time.monotonic() - start, last_line)
+
+
+def summarise(outcomes: list[Outcome], seed: int) -> int:
+    """Print one line for each step and return the exit code."""
+    failed = [outcome.name for outcome in outcomes if not outcome.passed]
+    print("\n--- summary")
+    if failed:
+        again = f"python scripts/check.py --seed {seed} {' '.join(failed)}"
+        print(f"{len(failed)} of {len(outcomes)} steps failed; run them again with: {again}")
+    for outcome in outcomes:
+        verdict = "ok" if outcome.passed else "FAILED"
+        print(f"{outcome.name:9} {verdict:6} {outcome.seconds:6.1f} s  {outcome.last_line}")
+    return 1 if failed else 0
+
+
+def main() -> int:
+    """Run the named steps, or all but those that run on demand only."""
+    parser = argparse.ArgumentParser(description="Run the project's checks.")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    parser.add_argument(
+        "steps", nargs="*", metavar="step", help="all but 'pythons' when none is named"
+    )
+    options = parser.parse_args()
+    known = steps(options.seed)
+    chosen = options.steps or list(known)
+    if "pythons" in chosen:
+        known["pythons"] = pythons(options.seed)
+    if unknown := [name for name in chosen if name not in known]:
+        parser.error(f"no step {unknown[0]!r}; there are {', '.join(known)}, pythons")
+    # The checkout's own environment decides what is imported.
+    os.environ.pop("PYTHONPATH", None)
+    return summarise([run_step(name, known[name]) for name in chosen], options.seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Pin what pyproject.toml allows in requirements/*.txt, with hashes, for every supported Python.
+
+Run it with `make requirements`. The files name no address: whoever installs chooses where
+packages come from.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+COMPILE = (
+    *("uv", "pip", "compile", "pyproject.toml", "--quiet", "--no-header", "--no-annotate"),
+    *("--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"),
+)
+
+FILES = {
+    "core.txt": (),
+    "all.txt": ("--all-extras", "--group", "build"),
+    "dev.txt": ("--all-extras", "--group", "dev"),
+    "lowest.txt": (
+        "--all-extras",
+        "--group",
+        "build",
+        "--group",
+        "test",
+        "--resolution",
+        "lowest-direct",
+    ),
+}
+
+
+def main() -> int:
+    """Write each file, newest versions first, and the lowest that pyproject.toml promises."""
+    for name, options in FILES.items():
+        target = ROOT / "requirements" / name
+        command = [*COMPILE, *options, "--output-file", str(target)]
+        subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=True)
+        print(f"wrote {target.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
