@@ -79,8 +79,7 @@ def test_import_leaves_no_trace() -> None:
     assert report["root_handlers"] == 0
 
 
-def test_public_names_are_sorted_and_there() -> None:
-    assert tta_llm.__all__ == sorted(tta_llm.__all__)
+def test_public_names_are_there() -> None:
     for name in tta_llm.__all__:
         assert getattr(tta_llm, name) is not None
 
@@ -90,7 +89,6 @@ def test_public_names_are_sorted_and_there() -> None:
 )
 def test_public_modules_name_what_they_export(name: str) -> None:
     module = importlib.import_module(f"tta_llm.{name}")
-    assert module.__all__ == sorted(module.__all__)
     for exported in module.__all__:
         assert getattr(module, exported) is not None
 

@@ -38,7 +38,7 @@ def documents() -> Iterator[object]:
             yield pytest.param(document, id=name)
 
 
-@pytest.mark.parametrize("document", documents())
+@pytest.mark.parametrize("document", list(documents()))
 def test_blocks_run(document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
