@@ -1,0 +1,67 @@
+"""What models take and give: messages and their parts, requests, responses, usage, stream events.
+
+Nothing here knows a vendor, and no repr shows what a message says.
+"""
+
+from __future__ import annotations
+
+from tta_llm.messages.events import (
+    Finish,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+    UsageEvent,
+)
+from tta_llm.messages.fold import ResponseBuilder, collect, events_of, fold, parse_arguments
+from tta_llm.messages.message import Content, Message, Role, assistant, joined, system, tool, user
+from tta_llm.messages.parts import (
+    DocumentPart,
+    ImagePart,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCall,
+    ToolResult,
+    text_of,
+)
+from tta_llm.messages.request import ChatInput, ChatRequest, ReasoningEffort, ToolDefinition
+from tta_llm.messages.response import UNKNOWN_USAGE, ChatResponse, FinishReason, Usage
+
+__all__ = [
+    "UNKNOWN_USAGE",
+    "ChatInput",
+    "ChatRequest",
+    "ChatResponse",
+    "Content",
+    "DocumentPart",
+    "Finish",
+    "FinishReason",
+    "ImagePart",
+    "Message",
+    "Part",
+    "ReasoningDelta",
+    "ReasoningEffort",
+    "ReasoningPart",
+    "ResponseBuilder",
+    "Role",
+    "StreamEvent",
+    "TextDelta",
+    "TextPart",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolDefinition",
+    "ToolResult",
+    "Usage",
+    "UsageEvent",
+    "assistant",
+    "collect",
+    "events_of",
+    "fold",
+    "joined",
+    "parse_arguments",
+    "system",
+    "text_of",
+    "tool",
+    "user",
+]

@@ -1,0 +1,78 @@
+"""The pieces of a streamed answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tta_llm.messages.response import FinishReason, Usage
+
+__all__ = ["Finish", "ReasoningDelta", "StreamEvent", "TextDelta", "ToolCallDelta", "UsageEvent"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TextDelta:
+    """Some more text."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return f"TextDelta({len(self.text)} chars)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReasoningDelta:
+    """Some more reasoning; a signature ends the block that it belongs to."""
+
+    text: str
+    signature: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ReasoningDelta({len(self.text)} chars)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ToolCallDelta:
+    """Some more of a tool call.
+
+    Args:
+        index: Which call of the answer it belongs to.
+        arguments: The next piece of the arguments' JSON text.
+        id: The call's identifier, with its first piece.
+        name: The tool, with the first piece.
+        signature: The provider's seal, with any piece.
+    """
+
+    index: int
+    arguments: str = ""
+    id: str | None = None
+    name: str | None = None
+    signature: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ToolCallDelta({self.index}, name={self.name!r}, {len(self.arguments)} chars)"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """The tokens so far; a later event replaces an earlier one."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Finish:
+    """The end of the answer: nothing was lost. A stream without it is an error."""
+
+    finish_reason: FinishReason
+    model: str
+    provider: str
+    parsed: Any = None
+    cost_usd: float | None = None
+    request_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Finish({self.finish_reason!r}, {self.provider}:{self.model})"
+
+
+StreamEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | UsageEvent | Finish

@@ -1,0 +1,109 @@
+"""What a model answers, and what that took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from tta_llm.messages.message import Message
+from tta_llm.messages.parts import ToolCall
+
+__all__ = ["UNKNOWN_USAGE", "ChatResponse", "FinishReason", "Usage"]
+
+FinishReason: TypeAlias = Literal[
+    "stop", "length", "tool_calls", "content_filter", "refusal", "other"
+]
+"""Why an answer ended; `other` stands for a reason that this release doesn't know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, counted the same way for every provider.
+
+    Args:
+        input_tokens: All that was read, cached tokens included.
+        output_tokens: All that was written, reasoning included.
+        cached_input_tokens: How many of the input tokens came from the provider's cache.
+        cache_write_tokens: How many of the input tokens were put into it.
+        reasoning_tokens: How many of the output tokens were reasoning.
+        estimated: Whether the provider told nothing and the figures are ours.
+
+    Example:
+        ```python
+        from tta_llm.messages import Usage
+
+        assert Usage(10, 5) + Usage(1, 2, estimated=True) == Usage(11, 7, estimated=True)
+        assert Usage(10, 5).total_tokens == 15
+        ```
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.estimated or other.estimated,
+        )
+
+
+UNKNOWN_USAGE = Usage(estimated=True)
+"""What stands in a response until somebody estimates it, when the provider told nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ChatResponse:
+    """A model's whole answer.
+
+    Two responses are equal when they say the same; `raw` doesn't count.
+
+    Args:
+        message: The answer, ready to be put into the next request.
+        finish_reason: Why it ended.
+        usage: The tokens it took.
+        model: What answered, as the provider names it.
+        provider: Who answered.
+        parsed: The answer as the request's `response_format`, when it has one.
+        cost_usd: What it cost in US dollars; None when the price is unknown.
+        request_id: The provider's identifier of the request.
+        raw: The provider's own answer; None for an answer that was streamed.
+    """
+
+    message: Message
+    finish_reason: FinishReason
+    usage: Usage
+    model: str
+    provider: str
+    parsed: Any = None
+    cost_usd: float | None = None
+    request_id: str | None = None
+    raw: Any = field(default=None, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The text of the answer."""
+        return self.message.text
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools that the model asks to call."""
+        return self.message.tool_calls
+
+    def __repr__(self) -> str:
+        return (
+            f"ChatResponse({self.provider}:{self.model}, {len(self.text)} chars, "
+            f"{len(self.tool_calls)} tool calls, finish_reason={self.finish_reason!r})"
+        )
