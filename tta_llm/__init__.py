@@ -1,0 +1,33 @@
+"""Small async primitives that compose with `>>` and `|`, for LLM and RAG pipelines that answer anyway."""
+
+from __future__ import annotations
+
+from tta_llm.core import (
+    BatchItem,
+    Budget,
+    ConditionalPrimitive,
+    MapPrimitive,
+    ParallelPrimitive,
+    RouterPrimitive,
+    SequentialPrimitive,
+    WorkflowContext,
+    WorkflowPrimitive,
+    step,
+)
+from tta_llm.errors import TTAError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BatchItem",
+    "Budget",
+    "ConditionalPrimitive",
+    "MapPrimitive",
+    "ParallelPrimitive",
+    "RouterPrimitive",
+    "SequentialPrimitive",
+    "TTAError",
+    "WorkflowContext",
+    "WorkflowPrimitive",
+    "step",
+]

@@ -1,0 +1,45 @@
+"""Stopping work at a deadline, and telling which step had the clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tta_llm.core._paths import forget_path, path_of
+from tta_llm.core.context import WorkflowContext
+from tta_llm.errors import DeadlineExceededError
+
+
+@asynccontextmanager
+async def arm(context: WorkflowContext, owner: str) -> AsyncGenerator[WorkflowContext, None]:
+    """Cancel the block at the context's deadline; inside, use the context that this gives.
+
+    Raises:
+        DeadlineExceededError: When the time ran out, or had run out before the block began.
+    """
+    seconds = context.remaining_seconds()
+    if context.deadline is None or seconds is None:
+        yield context
+        return
+    if seconds <= 0:
+        raise DeadlineExceededError(f"no time was left for {owner!r}: the deadline passed before it began")
+    try:
+        async with context.clock.timeout_at(context.deadline) as scope:
+            yield context._with_clock_armed()
+    except Exception as error:
+        if not scope.expired():
+            raise
+        # Whatever a step makes of being cancelled, the reason was the clock.
+        stopped = error.__cause__ or error
+        place = path_of(stopped)
+        forget_path(stopped)
+        raise DeadlineExceededError(
+            f"{owner!r} ran out of time after {seconds:.3g} s" + (f", {place}" if place else "")
+        ) from stopped
+
+
+async def next_in_time(pieces: AsyncIterator[Any], context: WorkflowContext, owner: str) -> Any:
+    """Wait for the next piece, at most until the context's deadline."""
+    async with arm(context, owner):
+        return await anext(pieces)

@@ -1,0 +1,40 @@
+"""The note on an error that tells where in the workflow it arose."""
+
+from __future__ import annotations
+
+# Deep recursion of workflows, or one exception object raised again and again, must not grow a note for ever.
+_LONGEST_PATH = 2_000
+
+
+class PathNote(str):
+    """A note made here, which the next part of the workflow outwards may extend."""
+
+    __slots__ = ()
+
+
+def add_place(error: BaseException, place: str) -> None:
+    """Note the place on the error, outermost first: "in step 3 of 4 'rerank', branch 'b'"."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    index = next((i for i, note in enumerate(notes) if isinstance(note, PathNote)), None)
+    if index is None:
+        error.add_note(PathNote(f"in {place}"))
+    elif len(notes[index]) < _LONGEST_PATH:
+        notes[index] = PathNote(f"in {place}, {notes[index].removeprefix('in ')}")
+
+
+def path_of(error: BaseException | None) -> str | None:
+    """Give the path noted on an error, if there is one."""
+    notes = getattr(error, "__notes__", ())
+    return next((str(note) for note in notes if isinstance(note, PathNote)), None)
+
+
+def forget_path(error: BaseException) -> None:
+    """Take the path off an error that is about to be raised afresh."""
+    if notes := getattr(error, "__notes__", None):
+        notes[:] = [note for note in notes if not isinstance(note, PathNote)]
+
+
+def note_once(error: BaseException, note: str) -> None:
+    """Add a note, unless the error has it: the same error object may be raised more than once."""
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

@@ -1,0 +1,148 @@
+"""What the base class wraps around an author's `execute` and `stream`.
+
+The wrappers are plain functions that hand back the author's own coroutine when there is nothing to
+supervise: that is what keeps a step at about the cost of a bare `await`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+from tta_llm.core._clockwork import arm, next_in_time
+from tta_llm.core.context import WorkflowContext, require_context
+from tta_llm.observability import SpanScope, configured, names, telemetry
+
+Pieces = AsyncGenerator[Any, None]
+
+
+def supervise(cls: type) -> None:
+    """Wrap the `execute` and `stream` that `cls` brings; keep the author's own as `_run` and `_pieces`."""
+    for public, own, wrap in (("execute", "_run", public_execute), ("stream", "_pieces", public_stream)):
+        function = inspect.getattr_static(cls, public)
+        if getattr(function, "__isabstractmethod__", False) or hasattr(function, "_is_public"):
+            continue
+        _refuse_wrong_kind(cls, public, function)
+        setattr(cls, own, function)
+        setattr(cls, public, wrap(function))
+
+
+def _refuse_wrong_kind(cls: type, public: str, function: Any) -> None:
+    if public == "execute" and inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{cls.__name__}.execute yields, but execute returns one result: "
+            "yield from `stream`, and return the whole from `execute`"
+        )
+    if public == "stream" and inspect.iscoroutinefunction(function):
+        raise TypeError(f"{cls.__name__}.stream must yield its pieces: `async def stream(…): … yield piece`")
+
+
+def mark_public(function: Any) -> Any:
+    """Say that this method needs no wrapping."""
+    function._is_public = True
+    return function
+
+
+def public_execute(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Give the `execute` that callers see."""
+
+    @functools.wraps(run)
+    def execute(self: Any, input_data: Any, context: WorkflowContext) -> Awaitable[Any]:
+        if context.__class__ is not WorkflowContext:
+            require_context(context)
+        # `super().execute(…)` is part of the step that calls it, not a step of its own.
+        if type(self).execute is not execute:
+            return run(self, input_data, context)
+        if context._deadline != context._armed:
+            return _run_in_time(self, input_data, context)
+        if configured():
+            return run_observed(self, input_data, context)
+        return run(self, input_data, context)
+
+    return mark_public(execute)  # type: ignore[no-any-return]
+
+
+def public_stream(pieces: Callable[..., Pieces]) -> Callable[..., Pieces]:
+    """Give the `stream` that callers see."""
+
+    @functools.wraps(pieces)
+    def stream(self: Any, input_data: Any, context: WorkflowContext) -> Pieces:
+        if context.__class__ is not WorkflowContext:
+            require_context(context)
+        if type(self).stream is not stream:
+            return pieces(self, input_data, context)
+        if context._deadline != context._armed:
+            return _stream_in_time(self, input_data, context)
+        return stream_observed(self, pieces(self, input_data, context), context)
+
+    return mark_public(stream)  # type: ignore[no-any-return]
+
+
+async def _run_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Any:
+    async with arm(context, primitive.name) as armed:
+        return await run_observed(primitive, input_data, armed)
+
+
+async def run_observed(primitive: Any, input_data: Any, context: WorkflowContext) -> Any:
+    """Run a step's own code in a span, if anybody listens."""
+    if not configured():
+        return await primitive._run(input_data, context)
+    scope = _start_span(primitive, context)
+    scope.enter()
+    try:
+        return await primitive._run(input_data, context)
+    except BaseException as error:
+        scope.fail(error)
+        raise
+    finally:
+        scope.leave()
+        scope.end()
+
+
+async def _stream_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Pieces:
+    armed = context._with_clock_armed()
+    pieces = stream_observed(primitive, primitive._pieces(input_data, armed), armed)
+    try:
+        while True:
+            try:
+                piece = await next_in_time(pieces, context, primitive.name)
+            except StopAsyncIteration:
+                return
+            yield piece
+    finally:
+        await pieces.aclose()
+
+
+def stream_observed(primitive: Any, pieces: Pieces, context: WorkflowContext) -> Pieces:
+    """Yield a step's pieces under a span, if anybody listens."""
+    return _stream_in_span(primitive, pieces, context) if configured() else pieces
+
+
+async def _stream_in_span(primitive: Any, pieces: Pieces, context: WorkflowContext) -> Pieces:
+    scope = _start_span(primitive, context)
+    try:
+        while True:
+            scope.enter()  # only while the step works: between pieces, the consumer's own span is current
+            try:
+                piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            finally:
+                scope.leave()
+            yield piece
+    except BaseException as error:
+        scope.fail(error)
+        raise
+    finally:
+        await pieces.aclose()
+        scope.end()
+
+
+def _start_span(primitive: Any, context: WorkflowContext) -> SpanScope:
+    attributes = {names.PRIMITIVE: type(primitive).__name__, names.CORRELATION_ID: context.correlation_id}
+    if context.workflow_id is not None:
+        attributes[names.WORKFLOW_ID] = context.workflow_id
+    # The data mapping is the one object that all contexts of a request share.
+    return telemetry().start(primitive.name, attributes, context.data, context.parent_span)

@@ -1,0 +1,166 @@
+"""The context is the request: what every step of one run shares."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from tta_llm.core.budget import Budget
+from tta_llm.core.clock import SYSTEM_CLOCK, Clock
+from tta_llm.core.usage import UsageLedger
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+__all__ = ["WorkflowContext", "require_context"]
+
+
+class WorkflowContext:
+    """Who asks, how long it may take, what it may cost, and whatever the steps want to tell each other.
+
+    Args:
+        correlation_id: Follows the request across services; made up when missing.
+        workflow_id: Names the workflow in spans and logs.
+        data: The steps' own notes. What one step writes there, later steps and the caller see.
+        timeout_seconds: The whole request has this long from now on.
+        budget: The whole request may cost this much.
+        parent_span: The OpenTelemetry span to nest the run under, when it is not the current one.
+        clock: Tests pass a virtual one.
+
+    Raises:
+        ValueError: When `timeout_seconds` is zero, negative or not a number.
+
+    Example:
+        ```python
+        from tta_llm import WorkflowContext
+
+        context = WorkflowContext(correlation_id="req-123", data={"user_id": "user-789"}, timeout_seconds=30)
+        assert context.metadata["user_id"] == "user-789"
+        assert context.child(timeout_seconds=5).remaining_seconds() <= 5
+        ```
+    """
+
+    __slots__ = (
+        "_armed",
+        "_correlation_id",
+        "_data",
+        "_deadline",
+        "budget",
+        "clock",
+        "parent_span",
+        "usage",
+        "workflow_id",
+    )
+
+    def __init__(
+        self,
+        correlation_id: str | None = None,
+        workflow_id: str | None = None,
+        data: MutableMapping[str, Any] | None = None,
+        *,
+        timeout_seconds: float | None = None,
+        budget: Budget | None = None,
+        parent_span: Span | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._correlation_id = os.urandom(16).hex() if correlation_id is None else correlation_id
+        self.workflow_id = workflow_id
+        self._data: MutableMapping[str, Any] = {} if data is None else data
+        self.clock: Clock = SYSTEM_CLOCK if clock is None else clock
+        self.budget = budget
+        self.usage = UsageLedger()
+        self.parent_span = parent_span
+        self._armed: float | None = None
+        self._deadline: float | None = None
+        if timeout_seconds is not None:
+            self._deadline = self.clock.now() + require_positive(timeout_seconds, "timeout_seconds")
+
+    @property
+    def correlation_id(self) -> str:
+        """Follows the request across services."""
+        return self._correlation_id
+
+    @property
+    def data(self) -> MutableMapping[str, Any]:
+        """The steps' own notes, shared by the whole request."""
+        return self._data
+
+    @property
+    def metadata(self) -> MutableMapping[str, Any]:
+        """The same mapping as `data`."""
+        return self._data
+
+    @property
+    def deadline(self) -> float | None:
+        """When the time is up, on `clock`; None for no limit."""
+        return self._deadline
+
+    def remaining_seconds(self) -> float | None:
+        """Seconds until the deadline, 0.0 once it has passed; None for no limit."""
+        return None if self._deadline is None else max(0.0, self._deadline - self.clock.now())
+
+    def child(
+        self, *, timeout_seconds: float | None = None, budget: Budget | None = None
+    ) -> WorkflowContext:
+        """Give a context for a part of the request: never more time or money than this one has.
+
+        Everything else is shared, the data and the ledger included.
+
+        Args:
+            timeout_seconds: The part has this long from now on, or until this context's deadline.
+            budget: The part may cost this much, and its cost counts here too.
+        """
+        child = self._copy()
+        if timeout_seconds is not None:
+            deadline = self.clock.now() + require_positive(timeout_seconds, "timeout_seconds")
+            child._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+        if budget is not None:
+            child.budget = budget.under(self.budget)
+        return child
+
+    def _copy(self) -> WorkflowContext:
+        twin = object.__new__(type(self))
+        for slot in WorkflowContext.__slots__:
+            setattr(twin, slot, getattr(self, slot))
+        return twin
+
+    def _with_clock_armed(self) -> WorkflowContext:
+        """Say that somebody outside already stops the run at the deadline."""
+        twin = self._copy()
+        twin._armed = twin._deadline
+        return twin
+
+    def _without_deadline(self) -> WorkflowContext:
+        """For work that several requests wait for: each of them keeps its own clock."""
+        twin = self._copy()
+        twin._deadline = twin._armed = None
+        return twin
+
+    def __repr__(self) -> str:
+        parts = [f"correlation_id={self.correlation_id!r}"]
+        if self.workflow_id is not None:
+            parts.append(f"workflow_id={self.workflow_id!r}")
+        if (remaining := self.remaining_seconds()) is not None:
+            parts.append(f"{remaining:.3g} s left")
+        if self.budget is not None:
+            parts.append(repr(self.budget))
+        return f"WorkflowContext({', '.join(parts)})"
+
+
+def require_context(context: object) -> None:
+    """Refuse anything but a WorkflowContext, and say what to pass."""
+    if not isinstance(context, WorkflowContext):
+        got = "None" if context is None else f"a {type(context).__name__}"
+        raise TypeError(
+            f"a workflow runs with a WorkflowContext, not {got}: "
+            "pass WorkflowContext(), which carries the request's id, deadline and budget"
+        )
+
+
+def require_positive(value: float, name: str) -> float:
+    """Refuse a time that is zero, negative, infinite or not a number."""
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a number of seconds above 0, not {value!r}")
+    return value

@@ -1,0 +1,68 @@
+"""The base of primitives that do something around one other primitive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from tta_llm.core.context import WorkflowContext
+from tta_llm.core.primitive import In, Out, Pieces, WorkflowPrimitive, as_step
+
+__all__ = ["WrapperPrimitive"]
+
+
+class WrapperPrimitive(WorkflowPrimitive[In, Out]):
+    """Takes and gives what the primitive inside does; override `execute` and `stream` to do something around it.
+
+    Args:
+        primitive: The step inside.
+        label: Tells in an outline what is done around it, such as "at most 3 times".
+        name: What spans and errors call it.
+
+    Example:
+        ```python
+        from tta_llm.core import WrapperPrimitive
+
+        class Louder(WrapperPrimitive[str, str]):
+            async def execute(self, input_data, context):
+                return (await super().execute(input_data, context)).upper()
+
+        assert Louder(str.strip).run(" hey ") == "HEY"
+        ```
+    """
+
+    def __init__(
+        self,
+        primitive: WorkflowPrimitive[In, Out] | Callable[..., Any],
+        *,
+        label: str = "around",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.primitive: WorkflowPrimitive[In, Out] = as_step(primitive)
+        self._label = label
+
+    async def execute(self, input_data: In, context: WorkflowContext) -> Out:
+        """Run the step inside."""
+        return cast("Out", await self.primitive.execute(input_data, context))
+
+    async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
+        """Stream the step inside."""
+        async with aclosing(self.primitive.stream(input_data, context)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:
+        """The step inside."""
+        return [(self._label, self.primitive)]
+
+    @property
+    def input_type(self) -> Any:
+        """What the step inside takes."""
+        return self.primitive.input_type
+
+    @property
+    def output_type(self) -> Any:
+        """What the step inside gives."""
+        return self.primitive.output_type

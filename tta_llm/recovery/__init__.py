@@ -1,0 +1,10 @@
+"""Workflows that answer although parts of them fail: retry, time limit, fallback."""
+
+from __future__ import annotations
+
+from tta_llm.recovery._mending import can_mend
+from tta_llm.recovery.fallback import FallbackPrimitive
+from tta_llm.recovery.retry import RetryPrimitive
+from tta_llm.recovery.timeout import TimeoutPrimitive
+
+__all__ = ["FallbackPrimitive", "RetryPrimitive", "TimeoutPrimitive", "can_mend"]

@@ -1,0 +1,69 @@
+"""Which errors another try can mend."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import TypeAlias
+
+from tta_llm.errors import ProviderError
+
+ErrorFilter: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
+
+# Request Timeout, Too Early, Too Many Requests, the server's own failures, and Anthropic's "overloaded".
+_MENDING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+_MENDING_ERRNOS = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH})
+
+# Both HTTP libraries in use; neither is imported to tell their errors.
+_TRANSPORT_MODULES = ("httpx", "httpx2")
+
+
+def can_mend(error: BaseException) -> bool:
+    """Tell whether trying again, here or elsewhere, may help.
+
+    True for rate limits, overload, lost or refused connections, time-outs and server errors, whoever raised
+    them; false for bugs, bad keys, bad requests and everything unknown. A group can be mended if any of its
+    errors can.
+    """
+    if isinstance(error, ProviderError):
+        return error.transient
+    if isinstance(error, BaseExceptionGroup):
+        return any(can_mend(each) for each in error.exceptions)
+    if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror, asyncio.IncompleteReadError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in _MENDING_ERRNOS
+    return _status(error) in _MENDING_STATUSES or _is_transport_error(error)
+
+
+def _status(error: BaseException) -> object:
+    """The HTTP status, where vendors' SDKs and HTTP libraries keep it."""
+    response = getattr(error, "response", None)
+    return getattr(error, "status_code", None) or getattr(response, "status_code", None)
+
+
+def _is_transport_error(error: BaseException) -> bool:
+    return any(
+        cls.__name__ == "TransportError" and cls.__module__.partition(".")[0] in _TRANSPORT_MODULES
+        for cls in type(error).__mro__
+    )
+
+
+def as_filter(on: ErrorFilter | None) -> Callable[[Exception], bool]:
+    """Give a predicate for exception types, for a predicate, or, by default, for what another try can mend."""
+    if on is None:
+        return can_mend
+    if isinstance(on, (type, tuple)):
+        _require_exceptions(on)
+        return lambda error: isinstance(error, on)
+    if callable(on):
+        return on
+    raise TypeError(f"give an exception type, a tuple of them, or a function of the error, not {on!r}")
+
+
+def _require_exceptions(on: type | tuple[type, ...]) -> None:
+    for kind in on if isinstance(on, tuple) else (on,):
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise TypeError(f"{kind!r} is not an exception type; cancellation and exit are never caught")

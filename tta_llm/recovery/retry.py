@@ -1,0 +1,134 @@
+"""Trying again, when another try can help."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeVar, cast
+
+import tenacity
+
+from tta_llm.core._paths import note_once
+from tta_llm.core.context import WorkflowContext, require_positive
+from tta_llm.core.primitive import In, Out, Pieces, WorkflowPrimitive
+from tta_llm.core.wrapper import WrapperPrimitive
+from tta_llm.recovery._mending import ErrorFilter, as_filter
+from tta_llm.recovery._streams import NOTHING, first_piece
+
+__all__ = ["RetryPrimitive"]
+
+T = TypeVar("T")
+
+
+class RetryPrimitive(WrapperPrimitive[In, Out]):
+    """Tries a step again when it fails with an error that another try can mend.
+
+    The wait before try n is random between 0 and `min(max_wait_seconds, wait_seconds * 2 ** (n - 2))` ("full
+    jitter", Brooker, "Exponential Backoff And Jitter", AWS 2015), or as long as the provider asks for, if that
+    is longer. It never goes past the context's deadline: when it would, the error is raised at once.
+
+    A stream is tried again until its first piece is out; after that its error is raised.
+
+    Args:
+        primitive: The step.
+        max_retries: How many tries may follow the first; 0 or more.
+        retry_on: Which errors to try again after: exception types, or a function of the error. By default rate
+            limits, overload, connections, time-outs and server errors.
+        wait_seconds: The upper bound of the first wait.
+        max_wait_seconds: The upper bound of any wait.
+        name: What spans and errors call it.
+
+    Example:
+        ```python
+        from tta_llm.recovery import RetryPrimitive
+        from tta_llm.testing import MockPrimitive
+
+        flaky = MockPrimitive(values=[ConnectionError("reset"), "an answer"])
+        assert RetryPrimitive(flaky, max_retries=3, wait_seconds=0.01).run("a question") == "an answer"
+        ```
+    """
+
+    def __init__(
+        self,
+        primitive: WorkflowPrimitive[In, Out] | Callable[..., Any],
+        max_retries: int = 3,
+        *,
+        retry_on: ErrorFilter | None = None,
+        wait_seconds: float = 0.5,
+        max_wait_seconds: float = 30.0,
+        name: str | None = None,
+    ) -> None:
+        if not isinstance(max_retries, int) or max_retries < 0:
+            raise ValueError(f"max_retries must be a whole number of at least 0, not {max_retries!r}")
+        super().__init__(primitive, label=f"at most {max_retries + 1} times", name=name)
+        self.max_retries = max_retries
+        self._retries = as_filter(retry_on)
+        self._backoff = tenacity.wait_random_exponential(
+            multiplier=require_positive(wait_seconds, "wait_seconds"),
+            max=require_positive(max_wait_seconds, "max_wait_seconds"),
+        )
+
+    async def execute(self, input_data: In, context: WorkflowContext) -> Out:
+        """Run the step until it succeeds, or no try is left."""
+        try:
+            return cast("Out", await self.primitive.execute(input_data, context))
+        except Exception as error:
+            return cast("Out", await self._again(error, context, lambda: self.primitive.execute(input_data, context)))
+
+    async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
+        """Stream the step, begun anew until the first piece is out."""
+
+        def begin() -> Awaitable[tuple[Any, Pieces]]:
+            return first_piece(self.primitive.stream(input_data, context))
+
+        try:
+            piece, pieces = await begin()
+        except Exception as error:
+            piece, pieces = await self._again(error, context, begin)
+        async with aclosing(pieces):
+            if piece is not NOTHING:
+                yield piece
+            async for piece in pieces:
+                yield piece
+
+    async def _again(self, error: Exception, context: WorkflowContext, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Go on after a first failure. Only now tenacity is asked: it costs 26 µs, a first success 0.3."""
+        if not self.max_retries or not self._retries(error):
+            raise error
+        first: list[Exception] = [error]
+
+        async def attempt_after_first() -> T:
+            if first:
+                raise first.pop()
+            return await attempt()
+
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(self.max_retries + 1),
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, Exception) and self._retries(e)),
+            wait=self._wait,
+            before_sleep=lambda state: _refuse_too_late(state, context),
+            sleep=context.clock.sleep,
+            reraise=True,
+        )
+        try:
+            return await retrying(attempt_after_first)
+        except Exception as last:
+            note_once(last, f"after {retrying.statistics['attempt_number']} tries")
+            raise
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        asked = getattr(_error_of(state), "retry_after", None)
+        return max(self._backoff(state), asked if isinstance(asked, (int, float)) else 0.0)
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+def _refuse_too_late(state: tenacity.RetryCallState, context: WorkflowContext) -> None:
+    """Raise the error now when the wait before the next try would pass the deadline."""
+    remaining, error = context.remaining_seconds(), _error_of(state)
+    wait = state.next_action.sleep if state.next_action is not None else 0.0
+    if error is not None and remaining is not None and wait >= remaining:
+        note_once(error, f"not tried again: that would take a wait of {wait:.3g} s, and {remaining:.3g} s are left")
+        raise error
