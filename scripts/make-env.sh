@@ -34,10 +34,6 @@ make_with_uv() {
 }
 
 make_with_pip() {
-    if [ -z "$found" ]; then
-        say "${PYTHON:-No Python on PATH} is not a Python of version 3.11 or newer: install one, or name one with PYTHON=/path/to/python."
-        return 1
-    fi
     if ! "$python" -m pip --version >/dev/null 2>&1; then
         rm -rf "$folder"
         if ! "$found" -m venv "$folder" >&2; then
@@ -59,10 +55,21 @@ else
     rm -rf "$folder"
 fi
 
-found=$(find_python) || found=
+if ! found=$(find_python); then
+    if [ -n "${PYTHON:-}" ]; then
+        say "PYTHON=$PYTHON is not Python 3.11 or newer: name one that is."
+        exit 1
+    elif ! command -v uv >/dev/null 2>&1; then
+        say "No Python 3.11 or newer is on PATH: install one, or name one with PYTHON=/path/to/python."
+        exit 1
+    fi
+fi
 say "Setting up $folder from $requirements (the first time takes a minute or two) ..."
 if ! make_with_uv "$@"; then
     if command -v uv >/dev/null 2>&1; then say "uv did not manage it; trying venv and pip."; fi
-    make_with_pip "$@" || { say "Setting up $folder failed; the lines above say why."; exit 1; }
+    if [ -z "$found" ] || ! make_with_pip "$@"; then
+        say "Setting up $folder failed; the lines above say why."
+        exit 1
+    fi
 fi
 printf '%s\n' "$line" >>"$stamp"
