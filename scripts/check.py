@@ -40,7 +40,7 @@ def steps(seed: int) -> dict[str, list[Command]]:
             (PYTHON, "-m", "basedpyright"),
             (PYTHON, "-m", "basedpyright", "--verifytypes", "tta_llm", "--ignoreexternal"),
         ],
-        "imports": [(str(Path(PYTHON).with_name("lint-imports")), "--no-cache")],
+        "imports": [("lint-imports", "--no-cache")],
         "wheel": [(PYTHON, "scripts/check_wheel.py")],
         "lowest": lowest(seed),
         "docs": [pytest(seed, "tests/docs")],
@@ -148,7 +148,8 @@ def main() -> int:
         known["pythons"] = pythons(options.seed)
     if unknown := [name for name in chosen if name not in known]:
         parser.error(f"no step {unknown[0]!r}; there are {', '.join(known)}, pythons")
-    # The checkout's own environment decides what is imported.
+    # The environment of this script decides what is run and imported.
+    os.environ["PATH"] = os.pathsep.join([str(Path(PYTHON).parent), os.environ["PATH"]])
     os.environ.pop("PYTHONPATH", None)
     return summarise([run_step(name, known[name]) for name in chosen], options.seed)
 
