@@ -23,7 +23,9 @@ async def arm(context: WorkflowContext, owner: str) -> AsyncGenerator[WorkflowCo
         yield context
         return
     if seconds <= 0:
-        raise DeadlineExceededError(f"no time was left for {owner!r}: the deadline passed before it began")
+        raise DeadlineExceededError(
+            f"no time was left for {owner!r}: the deadline passed before it began"
+        )
     try:
         async with context.clock.timeout_at(context.deadline) as scope:
             yield context._with_clock_armed()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tta_llm.core.context import WorkflowContext
+from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import CompositionError
 
 Run = Callable[[Any, WorkflowContext], Awaitable[Any]]
@@ -26,9 +26,13 @@ def refuse_non_step(thing: object) -> CompositionError:
             f"{name}(…) was called, which gives a coroutine; a step is the function itself: write {name}"
         )
     if inspect.isawaitable(thing):
-        return CompositionError(f"a step is a primitive or a function, not something awaited once: {thing!r}")
+        return CompositionError(
+            f"a step is a primitive or a function, not something awaited once: {thing!r}"
+        )
     if isinstance(thing, type):
-        return CompositionError(f"{thing.__name__} is a class; a step is an instance: write {thing.__name__}()")
+        return CompositionError(
+            f"{thing.__name__} is a class; a step is an instance: write {thing.__name__}()"
+        )
     return CompositionError(
         f"a {type(thing).__name__} is not a step: give a primitive, or a function of the data "
         "(and, if it likes, the context)"
@@ -61,7 +65,8 @@ def runner(function: Callable[..., Any], *, thread: bool = False) -> Run:
 def takes_context(function: Callable[..., Any]) -> bool:
     """Tell whether the function wants the context after the data.
 
-    It does when its second parameter has no default, is called `context` or `ctx`, or is annotated as one.
+    It does when its second parameter has no default, is called `context` or `ctx`, or is annotated
+    as one.
 
     Raises:
         CompositionError: When it can't be called with the data, or with the data and the context.
@@ -105,22 +110,3 @@ def _in_thread(function: Callable[..., Any], with_context: bool) -> Run:
         return await finish_in_thread(function, *arguments)
 
     return run
-
-
-async def finish_in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a blocking function in a thread, and never leave that thread behind.
-
-    A thread can't be stopped, so a cancellation waits until the function returns.
-    """
-    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        while not work.done():
-            try:
-                await asyncio.wait([work])
-            except asyncio.CancelledError:
-                continue
-        if not work.cancelled():
-            work.exception()  # seen, so that asyncio doesn't report it as lost
-        raise

@@ -29,7 +29,9 @@ def refuse_wrong_join(giver: str, gives: Any, taker: str, takes: Any) -> None:
 
 def refuse_different_inputs(branches: Iterable[tuple[str, Any]]) -> None:
     """Raise when two branches of a fan-out can't take the same input."""
-    known = [(label, takes) for label, branch in branches if (takes := branch.input_type) is not UNKNOWN]
+    known = [
+        (label, takes) for label, branch in branches if (takes := branch.input_type) is not UNKNOWN
+    ]
     for label, takes in known[1:]:
         if not (may_fit(known[0][1], takes) or may_fit(takes, known[0][1])):
             raise CompositionError(
@@ -100,7 +102,9 @@ def function_types(function: Callable[..., Any]) -> tuple[Any, Any]:
     target = function if inspect.isroutine(function) else getattr(function, "__call__", function)
     hints = _hints(target)
     names = [n for n in _parameter_names(target) if n != "self"]
-    return _settled(hints.get(names[0]) if names else None), _settled(hints.get("return"), "return" in hints)
+    return _settled(hints.get(names[0]) if names else None), _settled(
+        hints.get("return"), "return" in hints
+    )
 
 
 def primitive_types(cls: type, base: type) -> tuple[Any, Any]:

@@ -35,7 +35,9 @@ def _lines(primitive: WorkflowPrimitive[Any, Any], first: str, rest: str) -> Ite
         for number, (label, child) in reversed(list(enumerate(children, 1))):
             last = number == len(children)
             told = "" if label in (child.name, str(number)) else f"{label}: "
-            stack.append((child, tail + ("└─ " if last else "├─ ") + told, tail + ("   " if last else "│  ")))
+            stack.append(
+                (child, tail + ("└─ " if last else "├─ ") + told, tail + ("   " if last else "│  "))
+            )
 
 
 def mermaid(primitive: WorkflowPrimitive[Any, Any]) -> str:
@@ -52,7 +54,9 @@ class _Chart:
         self.lines: list[str] = []
         self._numbers = itertools.count(1)
 
-    def draw(self, part: WorkflowPrimitive[Any, Any], indent: str = "    ") -> tuple[list[str], list[str]]:
+    def draw(
+        self, part: WorkflowPrimitive[Any, Any], indent: str = "    "
+    ) -> tuple[list[str], list[str]]:
         children = part.children()
         if not children:
             node = self._node(f'["{_escaped(part.name)}"]', indent)
@@ -80,7 +84,9 @@ class _Chart:
         for label, child in part.children():
             begins, finishes = self.draw(child, inner)
             if fork is not None:
-                self.lines += [f'{inner}{fork} -->|"{_escaped(label)}"| {begin}' for begin in begins]
+                self.lines += [
+                    f'{inner}{fork} -->|"{_escaped(label)}"| {begin}' for begin in begins
+                ]
             starts += begins
             ends += finishes
         self.lines.append(f"{indent}end")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# Deep recursion of workflows, or one exception object raised again and again, must not grow a note for ever.
+# Deep recursion of workflows, or one exception object raised again and again, must not grow a note
+# for ever.
 _LONGEST_PATH = 2_000
 
 

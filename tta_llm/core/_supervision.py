@@ -20,7 +20,10 @@ Pieces = AsyncGenerator[Any, None]
 
 def supervise(cls: type) -> None:
     """Wrap the `execute` and `stream` that `cls` brings; keep the author's own as `_run` and `_pieces`."""
-    for public, own, wrap in (("execute", "_run", public_execute), ("stream", "_pieces", public_stream)):
+    for public, own, wrap in (
+        ("execute", "_run", public_execute),
+        ("stream", "_pieces", public_stream),
+    ):
         function = inspect.getattr_static(cls, public)
         if getattr(function, "__isabstractmethod__", False) or hasattr(function, "_is_public"):
             continue
@@ -36,7 +39,9 @@ def _refuse_wrong_kind(cls: type, public: str, function: Any) -> None:
             "yield from `stream`, and return the whole from `execute`"
         )
     if public == "stream" and inspect.iscoroutinefunction(function):
-        raise TypeError(f"{cls.__name__}.stream must yield its pieces: `async def stream(…): … yield piece`")
+        raise TypeError(
+            f"{cls.__name__}.stream must yield its pieces: `async def stream(…): … yield piece`"
+        )
 
 
 def mark_public(function: Any) -> Any:
@@ -124,7 +129,7 @@ async def _stream_in_span(primitive: Any, pieces: Pieces, context: WorkflowConte
     scope = _start_span(primitive, context)
     try:
         while True:
-            scope.enter()  # only while the step works: between pieces, the consumer's own span is current
+            scope.enter()  # between pieces the consumer's own span is current
             try:
                 piece = await anext(pieces)
             except StopAsyncIteration:
@@ -141,7 +146,10 @@ async def _stream_in_span(primitive: Any, pieces: Pieces, context: WorkflowConte
 
 
 def _start_span(primitive: Any, context: WorkflowContext) -> SpanScope:
-    attributes = {names.PRIMITIVE: type(primitive).__name__, names.CORRELATION_ID: context.correlation_id}
+    attributes = {
+        names.PRIMITIVE: type(primitive).__name__,
+        names.CORRELATION_ID: context.correlation_id,
+    }
     if context.workflow_id is not None:
         attributes[names.WORKFLOW_ID] = context.workflow_id
     # The data mapping is the one object that all contexts of a request share.

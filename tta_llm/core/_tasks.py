@@ -17,7 +17,8 @@ from collections.abc import (
     Sized,
 )
 from concurrent.futures import Future
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -38,7 +39,9 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         raise interrupted
 
 
-async def run_together(calls: Sequence[Coroutine[Any, Any, T]], limit: int | None = None) -> list[T]:
+async def run_together(
+    calls: Sequence[Coroutine[Any, Any, T]], limit: int | None = None
+) -> list[T]:
     """Run all at the same time, or `limit` of them, and give the results in order.
 
     When one fails the others are cancelled and awaited, and its own error is raised; what else
@@ -84,7 +87,8 @@ def _joint_error(tasks: list[asyncio.Task[Any]]) -> BaseException:
     return first
 
 
-class BatchItem(NamedTuple, Generic[T]):
+@dataclass(slots=True)
+class BatchItem(Generic[T]):
     """The outcome for one input of a batch: a value, or the error that took its place."""
 
     index: int
@@ -215,7 +219,9 @@ def _run_in_own_thread(work: Coroutine[Any, Any, T]) -> T:
         except BaseException as error:
             outcome.set_exception(error)
 
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(main,), name="tta_llm.run")
+    thread = threading.Thread(
+        target=contextvars.copy_context().run, args=(main,), name="tta_llm.run"
+    )
     thread.start()
     try:
         return outcome.result()

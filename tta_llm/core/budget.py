@@ -12,8 +12,8 @@ from tta_llm.errors import BudgetExceededError
 
 __all__ = ["Budget", "Reservation", "Spending"]
 
-# Money is counted in whole picodollars: a token of the cheapest models costs some 10^-8 dollars, and sums
-# of floats would drift away from the limit that they are compared with.
+# Money is counted in whole picodollars: a token of the cheapest models costs some 10^-8 dollars,
+# and sums of floats would drift away from the limit that they are compared with.
 _PICODOLLARS = 10**12
 
 
@@ -64,8 +64,9 @@ class Budget:
         dollars: At most this much, in US dollars; None for no limit.
         tokens: At most this many, input and output together.
         calls: At most this many model calls.
-        unknown_price: What to do with a call whose price nobody knows when there is a limit in dollars:
-            `"refuse"` it, or `"allow"` it and count its tokens and calls only. It never counts as free.
+        unknown_price: What to do with a call whose price nobody knows when there is a limit in
+            dollars: `"refuse"` it, or `"allow"` it and count its tokens and calls only. It never
+                counts as free.
 
     Example:
         ```python
@@ -88,12 +89,14 @@ class Budget:
     ) -> None:
         for unit, limit in (("dollars", dollars), ("tokens", tokens), ("calls", calls)):
             if limit is not None and not 0 <= limit < math.inf:
-                raise ValueError(f"a budget of {limit!r} {unit} makes no sense: give 0 or more, or None")
+                raise ValueError(
+                    f"a budget of {limit!r} {unit} makes no sense: give 0 or more, or None"
+                )
         if dollars is tokens is calls is None:
             raise ValueError("a budget needs a limit: give dollars=, tokens= or calls=")
         if unknown_price not in ("refuse", "allow"):
             raise ValueError(f"unknown_price is 'refuse' or 'allow', not {unknown_price!r}")
-        self._accounts = (_Account(dollars, tokens, calls, unknown_price),)
+        self._accounts: tuple[_Account, ...] = (_Account(dollars, tokens, calls, unknown_price),)
 
     def under(self, outer: Budget | None) -> Budget:
         """Give a budget that spends from this one and from `outer` at once, and can pass neither."""
@@ -148,13 +151,18 @@ class Budget:
     def __repr__(self) -> str:
         left = self.remaining
         parts = ((f"${left.dollars:g}", left.dollars), (f"{left.tokens} tokens", left.tokens))
-        told = [text for text, value in (*parts, (f"{left.calls} calls", left.calls)) if value is not None]
+        told = [
+            text
+            for text, value in (*parts, (f"{left.calls} calls", left.calls))
+            if value is not None
+        ]
         return f"Budget({', '.join(told)} left)"
 
 
 _Amounts = tuple[int | None, int, int]
 
-# One lock for all budgets: it is held for about a microsecond, and a call may reserve from several at once.
+# One lock for all budgets: it is held for about a microsecond, and a call may reserve from several
+# at once.
 _ALL_BUDGETS = threading.Lock()
 
 
@@ -221,7 +229,10 @@ class Reservation:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._budget is not None:
             self.release()

@@ -10,8 +10,10 @@ from typing import Any, cast
 from tta_llm.core import _joins
 from tta_llm.core._functions import runner
 from tta_llm.core._paths import add_place
+from tta_llm.core._typing import In, Out, Pieces
 from tta_llm.core.context import WorkflowContext
-from tta_llm.core.primitive import In, Out, Pieces, WorkflowPrimitive, as_step, checked_function
+from tta_llm.core.functions import as_step, checked_function
+from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import CompositionError, UnknownRouteError
 
 __all__ = ["ConditionalPrimitive", "RouterPrimitive"]
@@ -23,7 +25,9 @@ class _Choice(WorkflowPrimitive[In, Out]):
     shape = "choice"
 
     @abstractmethod
-    async def _choose(self, input_data: Any, context: WorkflowContext) -> tuple[str, WorkflowPrimitive[Any, Any]]:
+    async def _choose(
+        self, input_data: Any, context: WorkflowContext
+    ) -> tuple[str, WorkflowPrimitive[Any, Any]]:
         """Pick a child; the text tells where, for an error's path."""
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
@@ -96,7 +100,9 @@ class ConditionalPrimitive(_Choice[In, Out]):
         self.then_primitive = as_step(then_primitive)
         self.else_primitive = as_step(_unchanged if else_primitive is None else else_primitive)
 
-    async def _choose(self, input_data: Any, context: WorkflowContext) -> tuple[str, WorkflowPrimitive[Any, Any]]:
+    async def _choose(
+        self, input_data: Any, context: WorkflowContext
+    ) -> tuple[str, WorkflowPrimitive[Any, Any]]:
         if await self._holds(input_data, context):
             return f"then {self.then_primitive.name!r}", self.then_primitive
         return f"else {self.else_primitive.name!r}", self.else_primitive
@@ -127,8 +133,8 @@ class RouterPrimitive(_Choice[In, Out]):
         from tta_llm.core import RouterPrimitive
 
         tiers = RouterPrimitive(
-            routes={"fast": lambda prompt: "a quick answer", "quality": lambda prompt: "a good answer"},
-            router_fn=lambda prompt, context: "quality" if "prove" in prompt else "fast",
+            routes={"fast": lambda prompt: "a quick answer", "quality": lambda prompt: "a good
+            answer"}, router_fn=lambda prompt, context: "quality" if "prove" in prompt else "fast",
         )
         assert tiers.run("prove it") == "a good answer"
         ```
@@ -149,10 +155,14 @@ class RouterPrimitive(_Choice[In, Out]):
         self._pick = runner(checked_function(router_fn))
         if default is not None and default not in self.routes:
             there = ", ".join(map(repr, self.routes))
-            raise CompositionError(f"the default {default!r} is not a route; the routes are {there}")
+            raise CompositionError(
+                f"the default {default!r} is not a route; the routes are {there}"
+            )
         self.default = default
 
-    async def _choose(self, input_data: Any, context: WorkflowContext) -> tuple[str, WorkflowPrimitive[Any, Any]]:
+    async def _choose(
+        self, input_data: Any, context: WorkflowContext
+    ) -> tuple[str, WorkflowPrimitive[Any, Any]]:
         route = await self._pick(input_data, context)
         if not (isinstance(route, str) and route in self.routes):
             if self.default is None:

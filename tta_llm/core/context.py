@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from tta_llm.core._checks import positive
 from tta_llm.core.budget import Budget
 from tta_llm.core.clock import SYSTEM_CLOCK, Clock
 from tta_llm.core.usage import UsageLedger
@@ -36,8 +36,8 @@ class WorkflowContext:
         ```python
         from tta_llm import WorkflowContext
 
-        context = WorkflowContext(correlation_id="req-123", data={"user_id": "user-789"}, timeout_seconds=30)
-        assert context.metadata["user_id"] == "user-789"
+        context = WorkflowContext(correlation_id="req-123", data={"user_id": "user-789"},
+        timeout_seconds=30) assert context.metadata["user_id"] == "user-789"
         assert context.child(timeout_seconds=5).remaining_seconds() <= 5
         ```
     """
@@ -75,7 +75,7 @@ class WorkflowContext:
         self._armed: float | None = None
         self._deadline: float | None = None
         if timeout_seconds is not None:
-            self._deadline = self.clock.now() + require_positive(timeout_seconds, "timeout_seconds")
+            self._deadline = self.clock.now() + positive(timeout_seconds, "timeout_seconds")
 
     @property
     def correlation_id(self) -> str:
@@ -114,7 +114,7 @@ class WorkflowContext:
         """
         child = self._copy()
         if timeout_seconds is not None:
-            deadline = self.clock.now() + require_positive(timeout_seconds, "timeout_seconds")
+            deadline = self.clock.now() + positive(timeout_seconds, "timeout_seconds")
             child._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
         if budget is not None:
             child.budget = budget.under(self.budget)
@@ -157,10 +157,3 @@ def require_context(context: object) -> None:
             f"a workflow runs with a WorkflowContext, not {got}: "
             "pass WorkflowContext(), which carries the request's id, deadline and budget"
         )
-
-
-def require_positive(value: float, name: str) -> float:
-    """Refuse a time that is zero, negative, infinite or not a number."""
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a number of seconds above 0, not {value!r}")
-    return value

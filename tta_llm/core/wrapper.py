@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
+from tta_llm.core._typing import In, Out, Pieces
 from tta_llm.core.context import WorkflowContext
-from tta_llm.core.primitive import In, Out, Pieces, WorkflowPrimitive, as_step
+from tta_llm.core.functions import as_step
+from tta_llm.core.primitive import WorkflowPrimitive
 
 __all__ = ["WrapperPrimitive"]
 
@@ -45,7 +47,7 @@ class WrapperPrimitive(WorkflowPrimitive[In, Out]):
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the step inside."""
-        return cast("Out", await self.primitive.execute(input_data, context))
+        return await self.primitive.execute(input_data, context)
 
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the step inside."""

@@ -15,4 +15,21 @@ BRANCH = "branch"
 
 # Seconds. OpenTelemetry's own default boundaries are meant for milliseconds; a step here takes anything
 # between a dictionary look-up and a minute of a model's time.
-SECONDS_BUCKETS = (0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+SECONDS_BUCKETS = (
+    0.0001,
+    0.001,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    120,
+)

@@ -44,10 +44,14 @@ class Telemetry:
         meter = metrics.get_meter("tta_llm", version, meter_provider)
         self.sequential_step = _seconds(meter, "sequential_step_duration", "One step of a sequence")
         self.sequential_total = _seconds(meter, "sequential_total_duration", "A whole sequence")
-        self.parallel_branch = _seconds(meter, "parallel_branch_duration", "One branch of a fan-out")
+        self.parallel_branch = _seconds(
+            meter, "parallel_branch_duration", "One branch of a fan-out"
+        )
         self.parallel_total = _seconds(meter, "parallel_total_duration", "A whole fan-out")
 
-    def start(self, name: str, attributes: dict[str, Any], request: object, parent: Span | None) -> SpanScope:
+    def start(
+        self, name: str, attributes: dict[str, Any], request: object, parent: Span | None
+    ) -> SpanScope:
         """Start a span under the step around it, or, for a run's first one, under `parent` or the current span."""
         outer = otel_context.get_current()
         if parent is not None and outer.get(_REQUEST) is not request:
@@ -59,7 +63,9 @@ class Telemetry:
 
 def _seconds(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
     boundaries = names.SECONDS_BUCKETS
-    return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=boundaries)
+    return meter.create_histogram(
+        name, "s", description, explicit_bucket_boundaries_advisory=boundaries
+    )
 
 
 class Timed:
@@ -67,7 +73,9 @@ class Timed:
 
     __slots__ = ("_attributes", "_begun", "_histogram")
 
-    def __init__(self, histogram: metrics.Histogram, attributes: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, histogram: metrics.Histogram, attributes: dict[str, Any] | None = None
+    ) -> None:
         self._histogram, self._attributes = histogram, attributes
 
     def __enter__(self) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, cast
 
+from tta_llm.core._checks import at_least, positive
 from tta_llm.core._functions import takes_context
 from tta_llm.core._tasks import end_tasks
-from tta_llm.core.context import WorkflowContext, require_positive
-from tta_llm.core.primitive import In, Out, Pieces, WorkflowPrimitive, at_least_one
+from tta_llm.core._typing import In, Out, Pieces
+from tta_llm.core.context import WorkflowContext
+from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
 from tta_llm.performance.keys import cache_key
 
@@ -59,9 +61,9 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         key: Callable[..., Any] | None = None,
         name: str | None = None,
     ) -> None:
-        require_positive(ttl_seconds, "ttl_seconds")
+        positive(ttl_seconds, "ttl_seconds")
         super().__init__(primitive, label=f"remembered for {ttl_seconds:g} s", name=name)
-        self._entries = _Entries(ttl_seconds, at_least_one(max_entries, "max_entries"))
+        self._entries = _Entries(ttl_seconds, at_least(1, max_entries, "max_entries"))
         self._key = as_key(key)
         self._flights: dict[tuple[asyncio.AbstractEventLoop, bytes], _Flight] = {}
 
@@ -122,7 +124,9 @@ class _Entries:
 
     def __init__(self, ttl_seconds: float, max_entries: int) -> None:
         self.ttl_seconds, self._max_entries = ttl_seconds, max_entries
-        self._lock = threading.Lock()  # several event loops, each in its thread, may share one workflow
+        self._lock = (
+            threading.Lock()
+        )  # several event loops, each in its thread, may share one workflow
         self._entries: OrderedDict[bytes, tuple[float, tuple[Any, ...]]] = OrderedDict()
 
     def get(self, key: bytes, now: float) -> tuple[Any, ...] | None:

@@ -42,7 +42,9 @@ def cache_key(value: Any) -> bytes:
     try:
         plain = _plain(value)
     except RecursionError:
-        raise UnkeyableError("the input contains itself, or is nested too deeply, to make a cache key of") from None
+        raise UnkeyableError(
+            "the input contains itself, or is nested too deeply, to make a cache key of"
+        ) from None
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
@@ -80,10 +82,19 @@ def _plain_other(value: Any, kind: type) -> Any:
     if isinstance(value, _BY_TEXT):
         return {mark: str(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {mark: {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}}
-    if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):  # pydantic, not imported for this
+        return {
+            mark: {
+                field.name: _plain(getattr(value, field.name))
+                for field in dataclasses.fields(value)
+            }
+        }
+    if hasattr(kind, "model_fields") and hasattr(
+        kind, "model_dump"
+    ):  # pydantic, not imported for this
         return {mark: _plain(value.model_dump())}
-    if hasattr(value, "dtype") and hasattr(value, "tobytes"):  # numpy's arrays and numbers, likewise
+    if hasattr(value, "dtype") and hasattr(
+        value, "tobytes"
+    ):  # numpy's arrays and numbers, likewise
         return _plain_array(value, mark)
     raise UnkeyableError(
         f"a cache can't make a key of a {kind.__qualname__}: give CachePrimitive a key= function "
@@ -93,5 +104,9 @@ def _plain_other(value: Any, kind: type) -> Any:
 
 def _plain_array(value: Any, mark: str) -> Any:
     if value.dtype.hasobject:
-        raise UnkeyableError(f"a cache can't make a key of an array of {value.dtype}: give CachePrimitive a key=")
-    return {mark: [str(value.dtype), list(value.shape), hashlib.sha256(value.tobytes()).hexdigest()]}
+        raise UnkeyableError(
+            f"a cache can't make a key of an array of {value.dtype}: give CachePrimitive a key="
+        )
+    return {
+        mark: [str(value.dtype), list(value.shape), hashlib.sha256(value.tobytes()).hexdigest()]
+    }

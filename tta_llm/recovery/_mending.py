@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tta_llm.errors import ProviderError
 
@@ -14,7 +14,9 @@ ErrorFilter: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callabl
 
 # Request Timeout, Too Early, Too Many Requests, the server's own failures, and Anthropic's "overloaded".
 _MENDING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
-_MENDING_ERRNOS = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH})
+_MENDING_ERRNOS = frozenset(
+    {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+)
 
 # Both HTTP libraries in use; neither is imported to tell their errors.
 _TRANSPORT_MODULES = ("httpx", "httpx2")
@@ -31,7 +33,9 @@ def can_mend(error: BaseException) -> bool:
         return error.transient
     if isinstance(error, BaseExceptionGroup):
         return any(can_mend(each) for each in error.exceptions)
-    if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror, asyncio.IncompleteReadError)):
+    if isinstance(
+        error, (ConnectionError, TimeoutError, socket.gaierror, asyncio.IncompleteReadError)
+    ):
         return True
     if isinstance(error, OSError):
         return error.errno in _MENDING_ERRNOS
@@ -60,10 +64,14 @@ def as_filter(on: ErrorFilter | None) -> Callable[[Exception], bool]:
         return lambda error: isinstance(error, on)
     if callable(on):
         return on
-    raise TypeError(f"give an exception type, a tuple of them, or a function of the error, not {on!r}")
+    raise TypeError(
+        f"give an exception type, a tuple of them, or a function of the error, not {on!r}"
+    )
 
 
-def _require_exceptions(on: type | tuple[type, ...]) -> None:
+def _require_exceptions(on: Any) -> None:
     for kind in on if isinstance(on, tuple) else (on,):
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            raise TypeError(f"{kind!r} is not an exception type; cancellation and exit are never caught")
+            raise TypeError(
+                f"{kind!r} is not an exception type; cancellation and exit are never caught"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tta_llm.core.primitive import Pieces
+from tta_llm.core._typing import Pieces
 
 NOTHING: Final = object()
 

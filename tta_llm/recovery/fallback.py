@@ -7,8 +7,10 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from tta_llm.core._paths import add_place, note_once
+from tta_llm.core._typing import In, Out, Pieces
 from tta_llm.core.context import WorkflowContext
-from tta_llm.core.primitive import In, Out, Pieces, WorkflowPrimitive, as_step
+from tta_llm.core.functions import as_step
+from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import AllFailedError, CompositionError
 from tta_llm.recovery._mending import ErrorFilter, as_filter
 from tta_llm.recovery._streams import NOTHING, first_piece
@@ -59,7 +61,9 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
     ) -> None:
         super().__init__(name=name)
         if not fallbacks:
-            raise CompositionError("a fallback needs at least one other choice, and `fallbacks` is empty")
+            raise CompositionError(
+                "a fallback needs at least one other choice, and `fallbacks` is empty"
+            )
         self.choices = tuple(map(as_step, (primary, *fallbacks)))
         self._falls_through = as_filter(fallback_on)
 
@@ -87,7 +91,9 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
             return
         raise self._all_failed(failed)
 
-    def _go_on_after(self, error: Exception, failed: list[Exception], context: WorkflowContext) -> None:
+    def _go_on_after(
+        self, error: Exception, failed: list[Exception], context: WorkflowContext
+    ) -> None:
         """Keep the error, or raise it when no other choice may or can be tried."""
         failed.append(error)
         add_place(error, self._place(len(failed)))
@@ -101,11 +107,16 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         return f"choice {number} of {len(self.choices)} {self.choices[number - 1].name!r}"
 
     def _all_failed(self, failed: list[Exception]) -> AllFailedError:
-        return AllFailedError(f"{len(failed)} of {len(self.choices)} choices were tried and failed", failed)
+        return AllFailedError(
+            f"{len(failed)} of {len(self.choices)} choices were tried and failed", failed
+        )
 
     def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:
         """The choices, in order."""
-        return [("first" if not number else f"else {number}", choice) for number, choice in enumerate(self.choices)]
+        return [
+            ("first" if not number else f"else {number}", choice)
+            for number, choice in enumerate(self.choices)
+        ]
 
     @property
     def input_type(self) -> Any:

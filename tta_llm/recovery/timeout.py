@@ -6,8 +6,10 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
-from tta_llm.core.context import WorkflowContext, require_positive
-from tta_llm.core.primitive import In, Out, Pieces, WorkflowPrimitive
+from tta_llm.core._checks import positive
+from tta_llm.core._typing import In, Out, Pieces
+from tta_llm.core.context import WorkflowContext
+from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
 
 __all__ = ["TimeoutPrimitive"]
@@ -47,15 +49,19 @@ class TimeoutPrimitive(WrapperPrimitive[In, Out]):
         *,
         name: str | None = None,
     ) -> None:
-        self.timeout_seconds = require_positive(timeout_seconds, "timeout_seconds")
+        self.timeout_seconds = positive(timeout_seconds, "timeout_seconds")
         super().__init__(primitive, label=f"within {timeout_seconds:g} s", name=name)
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the step; its own `execute` arms the clock of the narrowed context."""
-        return await super().execute(input_data, context.child(timeout_seconds=self.timeout_seconds))
+        return await super().execute(
+            input_data, context.child(timeout_seconds=self.timeout_seconds)
+        )
 
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the step under the narrowed deadline."""
-        async with aclosing(super().stream(input_data, context.child(timeout_seconds=self.timeout_seconds))) as pieces:
+        async with aclosing(
+            super().stream(input_data, context.child(timeout_seconds=self.timeout_seconds))
+        ) as pieces:
             async for piece in pieces:
                 yield piece

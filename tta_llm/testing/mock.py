@@ -57,9 +57,13 @@ class MockPrimitive(WorkflowPrimitive[Any, Any]):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        given = [each for each in (return_value, values, raises, function) if each is not _NOT_GIVEN]
+        given = [
+            each for each in (return_value, values, raises, function) if each is not _NOT_GIVEN
+        ]
         if len(given) > 1:
-            raise TypeError("give one of return_value=, values=, raises= and function=, not several")
+            raise TypeError(
+                "give one of return_value=, values=, raises= and function=, not several"
+            )
         self._behave = self._behaviour(return_value, values, raises, function)
         self.delay_seconds = delay_seconds
         self.calls: list[MockCall] = []
@@ -76,19 +80,25 @@ class MockPrimitive(WorkflowPrimitive[Any, Any]):
             await context.clock.sleep(self.delay_seconds)
         return await self._behave(input_data, context)
 
-    def _behaviour(self, return_value: Any, values: Any, raises: Any, function: Any) -> Callable[..., Any]:
+    def _behaviour(
+        self, return_value: Any, values: Any, raises: Any, function: Any
+    ) -> Callable[..., Any]:
         if function is not _NOT_GIVEN:
             return runner(function)
         if values is not _NOT_GIVEN:
             remaining = iter(values)
             return runner(lambda data: _give(self._next(remaining)))
         outcome = raises if raises is not _NOT_GIVEN else return_value
-        return runner(lambda data: _give(None if outcome is _NOT_GIVEN else outcome, raises is not _NOT_GIVEN))
+        return runner(
+            lambda data: _give(None if outcome is _NOT_GIVEN else outcome, raises is not _NOT_GIVEN)
+        )
 
     def _next(self, remaining: Any) -> Any:
         for value in remaining:
             return value
-        raise AssertionError(f"{self.name} was given values for {self.call_count - 1} calls, and this is one more")
+        raise AssertionError(
+            f"{self.name} was given values for {self.call_count - 1} calls, and this is one more"
+        )
 
 
 def _give(outcome: Any, is_error: bool | None = None) -> Any:

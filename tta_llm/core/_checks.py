@@ -1,0 +1,27 @@
+"""What the constructors refuse."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def at_least(least: int, number: Any, name: str) -> int:
+    """Refuse what is not a whole number of at least `least`."""
+    if type(number) is not int or number < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {number!r}")
+    return number
+
+
+def positive(seconds: float, name: str) -> float:
+    """Refuse a time that is zero, negative, infinite or not a number."""
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+    return seconds
+
+
+def one_of(allowed: tuple[str, ...], value: Any, name: str) -> Any:
+    """Refuse a word that is none of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {' or '.join(map(repr, allowed))}, not {value!r}")
+    return value

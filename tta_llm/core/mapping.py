@@ -1,0 +1,100 @@
+"""The same step for each item of an iterable."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
+
+from tta_llm.core import _builders, _tasks
+from tta_llm.core._checks import at_least, one_of
+from tta_llm.core._paths import add_place
+from tta_llm.core._supervision import run_observed
+from tta_llm.core._typing import A, B
+from tta_llm.core.context import WorkflowContext
+from tta_llm.core.functions import as_step
+from tta_llm.core.primitive import WorkflowPrimitive
+from tta_llm.observability import configured
+
+__all__ = ["MapPrimitive"]
+
+
+class MapPrimitive(WorkflowPrimitive[Iterable[A] | AsyncIterable[A], list[B]]):
+    """The same step for each item of an iterable; `step.map()` makes it. The results keep the items' order.
+
+    Args:
+        primitive: What is done to each item.
+        max_concurrency: At most this many items at the same time.
+        on_error: `"raise"` cancels the others when an item fails and raises its error, with the item's number
+            on it; `"collect"` lets them finish and gives the error in the place of a result.
+        name: What spans and errors call it.
+
+    Example:
+        ```python
+        from tta_llm import step
+
+        assert step(len).map().run(["a", "bc"]) == [1, 2]
+        ```
+    """
+
+    def __init__(
+        self,
+        primitive: WorkflowPrimitive[A, B],
+        *,
+        max_concurrency: int = 16,
+        on_error: Literal["raise", "collect"] = "raise",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.primitive = as_step(primitive)
+        self.max_concurrency = at_least(1, max_concurrency, "max_concurrency")
+        self.on_error = one_of(("raise", "collect"), on_error, "on_error")
+
+    async def execute(
+        self, input_data: Iterable[A] | AsyncIterable[A], context: WorkflowContext
+    ) -> list[B]:
+        """Run the step for each item.
+
+        Raises:
+            TypeError: When the input is a single text, or not iterable at all.
+        """
+        if isinstance(input_data, (str, bytes)) or not isinstance(
+            input_data, (Iterable, AsyncIterable)
+        ):
+            raise TypeError(
+                f"map takes an iterable of inputs, not a {type(input_data).__name__}: put it in a list"
+            )
+        pool = _tasks.Pool(self._call(context), input_data, self.max_concurrency, ordered=True)
+        results: list[Any] = []
+        async with aclosing(pool.outcomes()) as outcomes:
+            async for outcome in outcomes:
+                if outcome.error is not None:
+                    add_place(outcome.error, f"item {outcome.index}")
+                    if self.on_error == "raise":
+                        raise outcome.error
+                results.append(outcome.value if outcome.error is None else outcome.error)
+        return results
+
+    def _call(self, context: WorkflowContext) -> Callable[[Any], Awaitable[Any]]:
+        run = (
+            functools.partial(run_observed, self.primitive) if configured() else self.primitive._run
+        )
+        return lambda item: run(item, context)
+
+    def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:
+        """What is done to each item."""
+        return [("each", self.primitive)]
+
+    @property
+    def input_type(self) -> Any:
+        """Unknown: any kind of iterable will do."""
+        return Any
+
+    @property
+    def output_type(self) -> Any:
+        """A list of what the step gives."""
+        return list[self.primitive.output_type] if self.on_error == "raise" else list  # type: ignore[name-defined]
+
+
+_builders.for_each = MapPrimitive

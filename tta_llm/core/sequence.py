@@ -1,0 +1,186 @@
+"""One step after the other: `>>`."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from tta_llm.core import _builders, _joins
+from tta_llm.core._paths import add_place
+from tta_llm.core._supervision import run_observed, stream_observed
+from tta_llm.core._typing import In, Out, Pieces, Run
+from tta_llm.core.context import WorkflowContext
+from tta_llm.core.functions import as_step
+from tta_llm.core.primitive import WorkflowPrimitive
+from tta_llm.errors import CompositionError
+from tta_llm.observability import Timed, configured, names, telemetry
+
+__all__ = ["SequentialPrimitive"]
+
+
+class SequentialPrimitive(WorkflowPrimitive[In, Out]):
+    """Steps one after the other, each taking what the one before gave; `a >> b >> c` makes it.
+
+    Sequences inside are taken apart, so that however it is bracketed the chain is flat; one with a name of
+    its own stays together, with its own span.
+
+    Args:
+        steps: Primitives or functions, at least one.
+        name: What spans and errors call it.
+
+    Raises:
+        CompositionError: When there is no step, one is not a step, or two can't be joined.
+
+    Example:
+        ```python
+        from tta_llm import SequentialPrimitive
+
+        workflow = SequentialPrimitive([str.strip, str.title])
+        assert workflow.run("  ada lovelace ") == "Ada Lovelace"
+        ```
+    """
+
+    shape = "sequence"
+
+    def __init__(self, steps: Sequence[Any], *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        parts = [as_step(part) for part in steps]
+        if not parts:
+            raise CompositionError("a sequence needs at least one step, and the list is empty")
+        for left, right in itertools.pairwise(parts):
+            _joins.refuse_wrong_join(
+                _last_name(left), left.output_type, _first_name(right), right.input_type
+            )
+        self.steps: tuple[WorkflowPrimitive[Any, Any], ...] = tuple(
+            itertools.chain.from_iterable(map(_flat_steps, parts))
+        )
+
+    @functools.cached_property
+    def _runs(self) -> tuple[Run, ...]:
+        return tuple(part._run for part in self.steps)
+
+    @functools.cached_property
+    def _measured_runs(self) -> tuple[Run, ...]:
+        return tuple(functools.partial(_run_measured, part) for part in self.steps)
+
+    async def execute(self, input_data: In, context: WorkflowContext) -> Out:
+        """Run the steps in order."""
+        if not configured():
+            return cast("Out", await self._run_through(self._runs, input_data, context))
+        with Timed(telemetry().sequential_total):
+            return cast("Out", await self._run_through(self._measured_runs, input_data, context))
+
+    async def _run_through(self, runs: Sequence[Run], value: Any, context: WorkflowContext) -> Any:
+        remaining = iter(runs)
+        try:
+            for run in remaining:
+                value = await run(value, context)
+        except BaseException as error:
+            self._note(error, len(runs) - operator.length_hint(remaining) - 1)
+            raise
+        return value
+
+    async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
+        """Stream the last step that makes pieces, through the steps after it that can transform them."""
+        first = self._first_streamed
+        source, *transforms = self.steps[first:]
+        runs = self._measured_runs if configured() else self._runs
+        value = await self._run_through(
+            runs[: first if source._streams else first + 1], input_data, context
+        )
+        pieces = (
+            _open(source, source._pieces(value, context), context)
+            if source._streams
+            else _just(value)
+        )
+        opened = [pieces]
+        try:
+            for part in transforms:
+                opened.append(_open(part, part.transform(opened[-1], context), context))
+            frames = [getattr(each, "ag_frame", None) for each in opened]
+            try:
+                async for piece in opened[-1]:
+                    yield piece
+            except Exception as error:
+                self._note(error, first + _deepest(error, frames))
+                raise
+        finally:
+            for pieces in reversed(opened):
+                await pieces.aclose()
+
+    @functools.cached_property
+    def _first_streamed(self) -> int:
+        index = len(self.steps) - 1
+        while index and self.steps[index]._transforms:
+            index -= 1
+        return index
+
+    def _note(self, error: BaseException, index: int) -> None:
+        add_place(error, f"step {index + 1} of {len(self.steps)} {self.steps[index].name!r}")
+
+    def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:
+        """The steps, in order."""
+        return [(str(number), part) for number, part in enumerate(self.steps, 1)]
+
+    @property
+    def input_type(self) -> Any:
+        """What the first step takes."""
+        return self.steps[0].input_type
+
+    @property
+    def output_type(self) -> Any:
+        """What the last step gives."""
+        return self.steps[-1].output_type
+
+
+def _flat_steps(part: WorkflowPrimitive[Any, Any]) -> tuple[WorkflowPrimitive[Any, Any], ...]:
+    return part.steps if type(part) is SequentialPrimitive and part._name is None else (part,)
+
+
+def _first_name(part: WorkflowPrimitive[Any, Any]) -> str:
+    return _flat_steps(part)[0].name
+
+
+def _last_name(part: WorkflowPrimitive[Any, Any]) -> str:
+    return _flat_steps(part)[-1].name
+
+
+async def _run_measured(
+    part: WorkflowPrimitive[Any, Any], value: Any, context: WorkflowContext
+) -> Any:
+    with Timed(telemetry().sequential_step, {names.STEP: part.name}):
+        return await run_observed(part, value, context)
+
+
+async def _just(value: Any) -> Pieces:
+    yield value
+
+
+def _open(part: WorkflowPrimitive[Any, Any], pieces: Pieces, context: WorkflowContext) -> Pieces:
+    if not configured():
+        return pieces
+    return _stream_measured(part, stream_observed(part, pieces, context))
+
+
+async def _stream_measured(part: WorkflowPrimitive[Any, Any], pieces: Pieces) -> Pieces:
+    with Timed(telemetry().sequential_step, {names.STEP: part.name}):
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+
+def _deepest(error: BaseException, frames: list[Any]) -> int:
+    """Tell which of the chained generators raised: the last of them that the traceback passes."""
+    found, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame in frames:
+            found = frames.index(trace.tb_frame)
+        trace = trace.tb_next
+    return found
+
+
+_builders.sequence = SequentialPrimitive
