@@ -19,12 +19,6 @@ from tta_llm.core._typing import (
     Out,
     Pieces,
 )
-    A,
-    B,
-    In,
-    Out,
-    Pieces,
-)
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import CompositionError
