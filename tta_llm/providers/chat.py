@@ -63,7 +63,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         price: What its tokens cost; without it `cost_usd` is None.
         timeouts: How long it may take.
         max_tokens: The longest answer, for requests that don't say.
-        name: What spans, metrics and drawings call it.
+        name: What spans, metrics and drawings call it; `provider:model` when missing.
     """
 
     options: ClassVar[frozenset[str]] = OPTIONS
@@ -82,7 +82,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         max_tokens: int | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name or f"{provider}:{model}")
         if not model:
             raise ValueError("a chat model needs the name of a model, such as 'gpt-4.1-mini'")
         if max_tokens is not None and max_tokens < 1:

@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import (
@@ -197,7 +198,7 @@ class OpenAIChatModel(ChatModel):
         if isinstance(error, openai.APIConnectionError):
             return ConnectionFailedError(
                 f"the connection to {self.provider} could not be made, or broke: try again, "
-                f"and check that {self._base_url or 'its address'} can be reached"
+                f"and check that {_host(self._base_url)} can be reached"
             )
         if isinstance(error, openai.APIStatusError):
             return classify(_fault(error), provider=self.provider, model=self.model)
@@ -229,6 +230,11 @@ def _injected_key(client: AsyncOpenAI) -> Secret:
     """Give the client's key, to keep it out of errors; Azure's may be a note that none is set."""
     key = client.api_key
     return Secret(_NO_KEY if not key or " " in key else key, "api_key")
+
+
+def _host(base_url: str | None) -> str:
+    """Give the host and port, without the password that an address may hold."""
+    return urlsplit(base_url or "https://api.openai.com").netloc.rpartition("@")[2]
 
 
 def _fault(error: APIStatusError) -> Fault:
