@@ -26,8 +26,10 @@ def docstrings() -> Iterator[tuple[str, Document]]:
     for path in ROOT.glob("tta_llm/**/*.py"):
         source = path.read_text("utf-8")
         for start, _, text in PythonDocStringDocument.extract_docstrings(source):
-            line = source.count("\n", 0, start) + 1
-            yield f"{path.relative_to(ROOT)}:{line}", Document(text, str(path))
+            above = source.count("\n", 0, start)
+            # Empty lines above it give a traceback the line numbers of the file.
+            document = Document("\n" * above + text, str(path))
+            yield f"{path.relative_to(ROOT)}:{above + 1}", document
 
 
 def documents() -> Iterator[object]:
