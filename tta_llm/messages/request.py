@@ -61,8 +61,8 @@ class ChatRequest:
         ```python
         from tta_llm.messages import ChatRequest, system, user
 
-        request = ChatRequest([system("Answer in one word."), user("Capital of France?")],
-        max_tokens=5) assert repr(request) == "ChatRequest(2 messages, 37 chars, max_tokens=5)"
+        request = ChatRequest([system("One word."), user("Capital of France?")], max_tokens=5)
+        assert repr(request) == "ChatRequest(2 messages, 27 chars, max_tokens=5)"
         ```
     """
 

@@ -70,7 +70,9 @@ class Account:
         arrived = self.arrived or ResponseBuilder()
         usage = arrived.usage or estimated_usage(self._request, arrived.written)
         price = self._model.price
-        self._settle(None, self._most_tokens)
+        # Usage that came before the end is not the last word.
+        told_last = arrived.finish is not None and not usage.estimated
+        self._settle(None, usage.total_tokens if told_last else self._most_tokens)
         self._note(usage, None if price is None else price.cost(usage))
 
     def _note(self, usage: Usage, cost_usd: float | None) -> None:

@@ -204,16 +204,14 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         self, request: ChatRequest, builder: ResponseBuilder, account: Account
     ) -> Iterator[StreamEvent]:
         """Give the Finish event, completed, once the whole answer is known to be sound."""
-        finish, usage = builder.finish, builder.usage
+        response, finish, usage = builder.build(), builder.finish, builder.usage
+        assert finish is not None
         if usage is None or usage == UNKNOWN_USAGE:
             usage = estimated_usage(request, builder.written)
-            builder.add(UsageEvent(usage))
-            if finish is not None:
-                yield UsageEvent(usage)
+            yield UsageEvent(usage)
         cost_usd = account.book(usage)
-        whole = self._completed(request, builder.build(), cost_usd)
-        assert finish is not None
-        yield replace(finish, parsed=whole.parsed, cost_usd=cost_usd)
+        parsed = self._completed(request, response, cost_usd).parsed
+        yield replace(finish, parsed=parsed, cost_usd=cost_usd)
 
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:

@@ -32,14 +32,10 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
 
     Example:
         ```python
-        from collections.abc import Sequence
-
-        from tta_llm.core import WorkflowContext
         from tta_llm.providers import Embedder
 
         class Lengths(Embedder):
-            async def _embed(self, texts: Sequence[str], context: WorkflowContext) ->
-            list[list[float]]:
+            async def _embed(self, texts, context):
                 return [[len(text), 1.0] for text in texts]
 
         lengths = Lengths(model="lengths-1", dimensions=2)
