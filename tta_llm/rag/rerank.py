@@ -1,0 +1,58 @@
+"""Rerank: look at the best of a search more closely, without a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tta_llm.core import WorkflowContext, WorkflowPrimitive
+from tta_llm.core._functions import finish_in_thread
+from tta_llm.rag.index import Index
+from tta_llm.rag.lexical import LexicalIndex, terms
+from tta_llm.rag.search import Hit, SearchResult
+
+__all__ = ["RerankResults"]
+
+_LOOKED_AT = 50
+# The search's own order is the strong evidence; these only decide between near equals.
+_COVERAGE_WEIGHT = 0.2
+_PAIRS_WEIGHT = 0.1
+
+
+class RerankResults(WorkflowPrimitive[SearchResult, SearchResult]):
+    """Orders the first hits anew by how much of the question each covers, and how close together.
+
+    To the search's score it adds the share of the question's content whose words stand in the chunk,
+    and the share of its neighbouring words that are neighbours there, too.
+
+    Args:
+        index: Knows which words are telling.
+        top_k: How many hits to keep.
+        name: What spans, metrics and drawings call it.
+    """
+
+    def __init__(self, index: Index, *, top_k: int = 6, name: str = "rerank_results") -> None:
+        super().__init__(name=name)
+        if top_k < 1:
+            raise ValueError(f"top_k={top_k!r} keeps nothing; give 1 or more")
+        self._index, self._top_k = index, top_k
+
+    async def execute(self, input_data: SearchResult, context: WorkflowContext) -> SearchResult:
+        """Keep the best `top_k` hits."""
+        words = await self._index.lexical()
+        hits = await finish_in_thread(_rerank, input_data, words)
+        return SearchResult(input_data.query, tuple(hits[: self._top_k]))
+
+
+def _rerank(result: SearchResult, words: LexicalIndex) -> list[Hit]:
+    looked_at = result.hits[:_LOOKED_AT]
+    asked, *given = terms([result.query.text, *(hit.chunk.search_text for hit in looked_at)])
+    hits = [_scored(hit, asked, each, words) for hit, each in zip(looked_at, given, strict=True)]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))
+
+
+def _scored(hit: Hit, asked: list[str], given: list[str], words: LexicalIndex) -> Hit:
+    coverage = words.share(set(asked), set(given))
+    pairs = set(zip(asked, asked[1:], strict=False))
+    together = len(pairs.intersection(zip(given, given[1:], strict=False))) / max(len(pairs), 1)
+    score = hit.score + _COVERAGE_WEIGHT * coverage + _PAIRS_WEIGHT * together
+    return replace(hit, score=score, coverage=coverage)
