@@ -1,7 +1,20 @@
-"""What tests of workflows need: mocks, fakes, a virtual clock, and the laws as a suite to run on your own."""
+"""What tests of workflows need: mocks, fakes, a virtual clock, and the laws as a suite to run."""
 
 from __future__ import annotations
 
+from tta_llm.testing.cancellation import cancel_at_every_await
+from tta_llm.testing.clock import VirtualClock
+from tta_llm.testing.contract import PrimitiveContract
+from tta_llm.testing.fakes import FakeAnswer, FakeChatModel, FakeEmbedder
 from tta_llm.testing.mock import MockCall, MockPrimitive
 
-__all__ = ["MockCall", "MockPrimitive"]
+__all__ = [
+    "FakeAnswer",
+    "FakeChatModel",
+    "FakeEmbedder",
+    "MockCall",
+    "MockPrimitive",
+    "PrimitiveContract",
+    "VirtualClock",
+    "cancel_at_every_await",
+]
