@@ -18,9 +18,10 @@ from collections.abc import (
 )
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 T = TypeVar("T")
+_END: Final = object()
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -47,21 +48,44 @@ async def run_together(
     When one fails the others are cancelled and awaited, and its own error is raised; what else
     failed by then is noted on it.
     """
-    loop = asyncio.get_running_loop()
     if limit is not None and limit < len(calls):
         turns = asyncio.Semaphore(limit)
         calls = [_in_turn(turns, call) for call in calls]
-    tasks = [loop.create_task(call) for call in calls]
-    failed: list[asyncio.Task[T]] = []
+    loop = asyncio.get_running_loop()
+    group: _Group[T] = _Group(loop, len(calls))
+    tasks = [loop.create_task(group.run(index, call)) for index, call in enumerate(calls)]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        failed = [task for task in tasks if task.done() and not _succeeded(task)]
+        await group.over
     finally:
         await end_tasks(tasks)
-    if failed:
-        late = [task for task in tasks if task not in failed and not _succeeded(task)]
-        raise _joint_error([*failed, *late])
-    return [task.result() for task in tasks]
+        for call in calls:
+            call.close()  # one that was cancelled before it began would complain of never being awaited
+    if group.errors:
+        raise _joint_error(group.errors)
+    return group.results
+
+
+class _Group(Generic[T]):
+    """Collects what the tasks of a fan-out come to; cheaper than a callback on each task."""
+
+    __slots__ = ("errors", "over", "results", "running")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
+        self.over = loop.create_future()
+        """Done when all have ended, or one has failed."""
+        self.results: list[T] = cast("list[T]", [None] * size)
+        self.errors: list[BaseException] = []
+        """In the order in which they arose."""
+        self.running = size
+
+    async def run(self, index: int, call: Coroutine[Any, Any, T]) -> None:
+        try:
+            self.results[index] = await call
+        except (Exception, asyncio.CancelledError) as error:
+            self.errors.append(error)
+        self.running -= 1
+        if (not self.running or self.errors) and not self.over.done():
+            self.over.set_result(None)
 
 
 async def _in_turn(turns: asyncio.Semaphore, call: Coroutine[Any, Any, T]) -> T:
@@ -69,21 +93,16 @@ async def _in_turn(turns: asyncio.Semaphore, call: Coroutine[Any, Any, T]) -> T:
         async with turns:
             return await call
     finally:
-        call.close()  # one that never got its turn would complain that it was never awaited
+        call.close()
 
 
-def _succeeded(task: asyncio.Task[Any]) -> bool:
-    return not task.cancelled() and task.exception() is None
-
-
-def _joint_error(tasks: list[asyncio.Task[Any]]) -> BaseException:
-    errors = [error for task in tasks if not task.cancelled() and (error := task.exception())]
-    if not errors:  # a branch cancelled itself, which is how a sequence would see it, too
-        return asyncio.CancelledError()
+def _joint_error(errors: list[BaseException]) -> BaseException:
+    """Give the first error, with a note of the others; those that we cancelled are not failures."""
     first, *others = errors
     for other in others:
-        told = "".join(traceback.format_exception_only(other)).strip()
-        first.add_note("at the same time: " + told.replace("\n", "\n  "))
+        if not isinstance(other, asyncio.CancelledError):
+            told = "".join(traceback.format_exception_only(other)).strip()
+            first.add_note("at the same time: " + told.replace("\n", "\n  "))
     return first
 
 
@@ -121,7 +140,9 @@ class Pool(Generic[T]):
         ordered: bool,
     ) -> None:
         self._call, self._ordered = call, ordered
-        self._take = _taker(items)
+        self._is_async = isinstance(items, AsyncIterable)
+        self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
+        self._turn = asyncio.Lock()
         self._limit = min(limit, len(items) or 1) if isinstance(items, Sized) else limit
         self._window = max(2 * limit, 64)
         self._begun = self._ended = self._taken = 0
@@ -155,9 +176,8 @@ class Pool(Generic[T]):
             while self._begun - self._taken >= self._window:
                 self._room.clear()
                 await self._room.wait()
-            try:
-                item = await self._take()
-            except StopAsyncIteration:
+            item = await self._take() if self._is_async else next(self._items, _END)
+            if item is _END:
                 return
             index = self._begun
             self._begun += 1
@@ -169,30 +189,9 @@ class Pool(Generic[T]):
             self._ended += 1
             self._news.set()
 
-
-def _taker(items: Iterable[Any] | AsyncIterable[Any]) -> Callable[[], Awaitable[Any]]:
-    """Give a function that takes the next item, safe to call from several workers."""
-    if isinstance(items, AsyncIterable):
-        return _async_taker(items)
-    iterator = iter(items)
-
-    async def take() -> Any:
-        for item in iterator:
-            return item
-        raise StopAsyncIteration
-
-    return take
-
-
-def _async_taker(items: AsyncIterable[Any]) -> Callable[[], Awaitable[Any]]:
-    iterator = aiter(items)
-    turn = asyncio.Lock()
-
-    async def take() -> Any:
-        async with turn:
-            return await anext(iterator)
-
-    return take
+    async def _take(self) -> Any:
+        async with self._turn:  # an asynchronous generator refuses two askers at once
+            return await anext(self._items, _END)
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:

@@ -47,10 +47,10 @@ class WorkflowContext:
         "_correlation_id",
         "_data",
         "_deadline",
+        "_usage",
         "budget",
         "clock",
         "parent_span",
-        "usage",
         "workflow_id",
     )
 
@@ -65,12 +65,12 @@ class WorkflowContext:
         parent_span: Span | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._correlation_id = os.urandom(16).hex() if correlation_id is None else correlation_id
+        self._correlation_id = correlation_id
         self.workflow_id = workflow_id
         self._data: MutableMapping[str, Any] = {} if data is None else data
         self.clock: Clock = SYSTEM_CLOCK if clock is None else clock
         self.budget = budget
-        self.usage = UsageLedger()
+        self._usage: UsageLedger | None = None
         self.parent_span = parent_span
         self._armed: float | None = None
         self._deadline: float | None = None
@@ -80,7 +80,16 @@ class WorkflowContext:
     @property
     def correlation_id(self) -> str:
         """Follows the request across services."""
+        if self._correlation_id is None:
+            self._correlation_id = os.urandom(16).hex()
         return self._correlation_id
+
+    @property
+    def usage(self) -> UsageLedger:
+        """What the models of the request used so far."""
+        if self._usage is None:
+            self._usage = UsageLedger()
+        return self._usage
 
     @property
     def data(self) -> MutableMapping[str, Any]:
@@ -121,6 +130,8 @@ class WorkflowContext:
         return child
 
     def _copy(self) -> WorkflowContext:
+        # What is made at first use must be made before it is shared.
+        _ = self.correlation_id, self.usage
         twin = object.__new__(type(self))
         for slot in WorkflowContext.__slots__:
             setattr(twin, slot, getattr(self, slot))

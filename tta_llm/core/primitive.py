@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Iterable,
     Sequence,
 )
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
 from tta_llm.core import _builders, _joins, _outline, _tasks
 from tta_llm.core._checks import at_least
-from tta_llm.core._supervision import mark_public, supervise
+from tta_llm.core._supervision import mark_public, run_observed, supervise
 from tta_llm.core._tasks import BatchItem
 from tta_llm.core._typing import (
     A,
@@ -32,6 +33,7 @@ from tta_llm.core._typing import (
     Run,
 )
 from tta_llm.core.context import WorkflowContext, require_context
+from tta_llm.observability import configured
 
 if TYPE_CHECKING:
     from tta_llm.core.mapping import MapPrimitive
@@ -155,7 +157,7 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
         """Give the step that does this to each item of an iterable; see `MapPrimitive`."""
         return _builders.for_each(self, max_concurrency=max_concurrency, on_error=on_error)
 
-    async def batch(
+    def batch(
         self: WorkflowPrimitive[A, B],
         inputs: Iterable[A] | AsyncIterable[A],
         context: WorkflowContext | None = None,
@@ -165,8 +167,8 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
     ) -> AsyncGenerator[BatchItem[B], None]:
         """Execute for each input and yield a `BatchItem` for each, as they finish.
 
-        An input that fails yields an item with its error; the others go on. The inputs are drawn as
-        they are needed and at most `max(64, 2 * max_concurrency)` of them are in memory.
+        An input that fails yields an item with its error; the others go on. The inputs are drawn
+        as they are needed and at most `max(64, 2 * max_concurrency)` of them are in memory.
 
         Args:
             inputs: Any number of inputs; an asynchronous iterable is fine.
@@ -175,14 +177,8 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
             ordered: Yield in the order of the inputs instead.
         """
         at_least(1, max_concurrency, "max_concurrency")
-        if context is not None:
-            require_context(context)
         call = _batch_call(self, context)
-        async with aclosing(
-            _tasks.Pool(call, inputs, max_concurrency, ordered=ordered).outcomes()
-        ) as outcomes:
-            async for outcome in outcomes:
-                yield outcome
+        return _tasks.Pool(call, inputs, max_concurrency, ordered=ordered).outcomes()
 
     def to_mermaid(self) -> str:
         """Draw the workflow as a Mermaid flowchart."""
@@ -272,7 +268,10 @@ WorkflowPrimitive._pieces = WorkflowPrimitive.stream
 
 def _batch_call(
     primitive: WorkflowPrimitive[Any, Any], context: WorkflowContext | None
-) -> Callable[..., Any]:
-    if context is None:
-        return lambda item: primitive.execute(item, WorkflowContext())
-    return lambda item: primitive.execute(item, context)
+) -> Callable[[Any], Awaitable[Any]]:
+    if context is not None:
+        require_context(context)
+        return lambda item: primitive.execute(item, context)
+    # A context made here needs no check, and has no deadline.
+    run = functools.partial(run_observed, primitive) if configured() else primitive._run
+    return lambda item: run(item, WorkflowContext())
