@@ -26,7 +26,8 @@ from tta_llm.messages import ChatRequest, ChatResponse, StreamEvent, fold
 from tta_llm.providers.chat import ChatModel
 from tta_llm.providers.clients import ClientPerLoop
 from tta_llm.providers.faults import Fault, classify, transport_error
-from tta_llm.providers.openai_wire import ChunkReader, payload
+from tta_llm.providers.openai_answer import ChunkReader, error_words
+from tta_llm.providers.openai_request import payload
 from tta_llm.providers.price import Price
 from tta_llm.providers.secret import Secret
 from tta_llm.providers.sse import limited_body, sse_data
@@ -123,7 +124,7 @@ class OpenAIChatModel(ChatModel):
         context: WorkflowContext,  # noqa: ARG002  # the base class holds its limits
     ) -> ChatResponse:
         async with self._asked(payload(request, self.model, self._max_tokens_field)) as response:
-            body = _json(await limited_body(response.iter_bytes()), response)
+            body = await _whole(response)
             self._raise_told(body)
             reader = self._reader(response)
             return fold((*reader.read(body, "message"), *reader.end()), raw=body)
@@ -137,12 +138,12 @@ class OpenAIChatModel(ChatModel):
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
         async with self._asked(fields) as response:
             if _content_type(response) in ("text/html", "application/json"):
-                self._raise_told(_json(await limited_body(response.iter_bytes()), response))
+                self._raise_told(await _whole(response))
                 raise InvalidResponseError(
                     "a stream was asked for, and the server sent a whole answer"
                 )
             reader = self._reader(response)
-            async with aclosing(sse_data(response.iter_bytes())) as data:
+            async with _bytes(response) as chunks, aclosing(sse_data(chunks)) as data:
                 async for text in data:
                     if text == "[DONE]":
                         await _drain(data)
@@ -207,7 +208,7 @@ class OpenAIChatModel(ChatModel):
     def _raise_told(self, body: dict[str, Any]) -> None:
         """Raise the error that an answer with status 200 tells."""
         if (told := body.get("error")) is not None:
-            message, codes = _words(told)
+            message, codes = error_words(told)
             fault = Fault(self._key.mask(message), codes)
             raise classify(fault, provider=self.provider, model=self.model)
 
@@ -238,18 +239,30 @@ def _host(base_url: str | None) -> str:
 
 
 def _fault(error: APIStatusError) -> Fault:
-    message, codes = _words(error.body)
+    message, codes = error_words(error.body)
     return Fault(message, codes, error.status_code, dict(error.response.headers))
 
 
-def _words(told: object) -> tuple[str, tuple[str, ...]]:
-    """Read the message and the codes of an error's body, in the forms that servers give them."""
-    if not isinstance(told, dict):
-        return told if isinstance(told, str) else "", ()
-    message = next(
-        (told[k] for k in ("message", "detail", "error") if isinstance(told.get(k), str)), ""
-    )
-    return message, tuple(str(told[k]) for k in ("code", "type") if told.get(k) is not None)
+@asynccontextmanager
+async def _bytes(response: AsyncAPIResponse[Any]) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Give the body's bytes; leaving the block closes the response and ends its generators.
+
+    The SDK and its HTTP library read through several generators. Left suspended, they would be
+    ended by tasks of the event loop's own, later; on a closed response they run out at once.
+    """
+    chunks = response.iter_bytes()
+    try:
+        yield chunks
+    finally:
+        await response.close()
+        with suppress(Exception):
+            async for _ in chunks:
+                pass
+
+
+async def _whole(response: AsyncAPIResponse[Any]) -> dict[str, Any]:
+    async with _bytes(response) as chunks:
+        return _json(await limited_body(chunks), response)
 
 
 def _json(body: bytes, response: AsyncAPIResponse[Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from tta_llm.errors import InvalidResponseError
 
@@ -24,12 +25,13 @@ async def sse_data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
         InvalidResponseError: When an event is too large or no UTF-8.
     """
     data: list[bytes] = []
-    async for line in _lines(chunks):
-        if not line and data:
-            yield _decoded(b"\n".join(data))
-            data = []
-        elif line.startswith(b"data:"):
-            data.append(line[6:] if line[5:6] == b" " else line[5:])
+    async with aclosing(_lines(chunks)) as lines:
+        async for line in lines:
+            if not line and data:
+                yield _decoded(b"\n".join(data))
+                data = []
+            elif line.startswith(b"data:"):
+                data.append(line[6:] if line[5:6] == b" " else line[5:])
     if data:
         # Some servers leave out the last empty line; what was cut inside an event is no JSON and
         # fails there.

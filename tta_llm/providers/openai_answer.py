@@ -1,160 +1,29 @@
-"""OpenAI's chat protocol: our requests as its JSON, its JSON as our events.
+"""OpenAI's chat protocol, inward: its JSON as our events.
 
 A plain answer is read as a stream of one chunk, so that both always come to the same.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from tta_llm.errors import InvalidRequestError, InvalidResponseError
+from tta_llm.errors import InvalidResponseError
 from tta_llm.messages import (
     UNKNOWN_USAGE,
-    ChatRequest,
-    DocumentPart,
     Finish,
     FinishReason,
-    ImagePart,
-    Message,
-    Part,
     ReasoningDelta,
-    ReasoningPart,
     StreamEvent,
     TextDelta,
-    TextPart,
-    ToolCall,
     ToolCallDelta,
-    ToolDefinition,
-    ToolResult,
     Usage,
     UsageEvent,
 )
-from tta_llm.providers.structured import strict_schema
 
-__all__ = ["ChunkReader", "payload"]
+__all__ = ["ChunkReader", "error_words"]
 
 JSON: TypeAlias = dict[str, Any]
-
-
-# --------------------------------------------------------------------------------- requests
-
-
-def payload(request: ChatRequest, model: str, max_tokens_field: str) -> JSON:
-    """Give the fields of the request as the protocol names them; what is not set is left out."""
-    fields: JSON = {
-        "model": model,
-        "messages": [wire for message in request.messages for wire in _message(message)],
-        "tools": [_tool(each) for each in request.tools] or None,
-        "tool_choice": _tool_choice(request.tool_choice),
-        "response_format": _response_format(request),
-        max_tokens_field: request.max_tokens,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "stop": list(request.stop) or None,
-        "seed": request.seed,
-        "reasoning_effort": request.reasoning_effort,
-        "extra_body": dict(request.extra) or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _tool(tool: ToolDefinition) -> JSON:
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": dict(tool.parameters),
-    }
-    return {"type": "function", "function": function | ({"strict": True} if tool.strict else {})}
-
-
-def _tool_choice(choice: str | None) -> Any:
-    if choice in (None, "auto", "none", "required"):
-        return choice
-    return {"type": "function", "function": {"name": choice}}
-
-
-def _response_format(request: ChatRequest) -> JSON | None:
-    wanted = request.response_format
-    if wanted is None:
-        return None
-    strict = strict_schema(wanted)
-    schema = wanted.model_json_schema() if strict is None else strict
-    described = {"name": wanted.__name__, "schema": schema, "strict": strict is not None}
-    return {"type": "json_schema", "json_schema": described}
-
-
-def _message(message: Message) -> Iterator[JSON]:
-    if message.role == "tool":
-        yield from (_result(part) for part in message.parts)
-    elif message.role == "assistant":
-        yield _assistant(message)
-    elif isinstance(message.content, str):
-        yield {"role": message.role, "content": message.content}
-    else:
-        yield {"role": message.role, "content": [_part(part) for part in message.content]}
-
-
-def _result(part: Part) -> JSON:
-    if not isinstance(part, ToolResult):
-        raise InvalidRequestError(f"a message of the role tool holds ToolResult, not {part!r}")
-    content = f"Error: {part.content}" if part.is_error else part.content
-    return {"role": "tool", "tool_call_id": part.id, "content": content}
-
-
-def _assistant(message: Message) -> JSON:
-    for part in message.parts:
-        # Reasoning stays behind: the protocol has no place for that of earlier turns.
-        if not isinstance(part, (TextPart, ToolCall, ReasoningPart)):
-            raise InvalidRequestError(
-                f"OpenAI's protocol takes no {part!r} from the assistant: leave it out"
-            )
-    wire: JSON = {"role": "assistant", "content": message.text}
-    if calls := message.tool_calls:
-        wire["content"] = message.text or None
-        wire["tool_calls"] = [_call(call) for call in calls]
-    return wire
-
-
-def _call(call: ToolCall) -> JSON:
-    arguments = json.dumps(dict(call.arguments), ensure_ascii=False)
-    function = {"name": call.name, "arguments": arguments}
-    return {"id": call.id, "type": "function", "function": function}
-
-
-def _part(part: Part) -> JSON:
-    match part:
-        case TextPart():
-            return {"type": "text", "text": part.text}
-        case ImagePart():
-            return {"type": "image_url", "image_url": {"url": _address(part)}}
-        case DocumentPart() if part.media_type.startswith("text/"):
-            return {"type": "text", "text": part.data.decode(errors="replace")}
-        case DocumentPart() if part.media_type == "application/pdf":
-            data = _data_url(part.data, part.media_type)
-            name = part.name or "document.pdf"
-            return {"type": "file", "file": {"filename": name, "file_data": data}}
-        case _:
-            raise InvalidRequestError(
-                f"OpenAI's protocol takes no {part!r} from a user: "
-                "leave it out, or ask another model"
-            )
-
-
-def _address(part: ImagePart) -> str:
-    if part.data is None:
-        return part.url or ""
-    return _data_url(part.data, part.media_type or "")
-
-
-def _data_url(data: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
-
-
-# ---------------------------------------------------------------------------------- answers
-
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -311,3 +180,13 @@ def _count(value: Any) -> int | None:
 
 def _detail(details: Any, name: str) -> int:
     return (_count(details.get(name)) or 0) if isinstance(details, dict) else 0
+
+
+def error_words(told: object) -> tuple[str, tuple[str, ...]]:
+    """Read the message and the codes of an error's body, in the forms that servers give them."""
+    if not isinstance(told, dict):
+        return told if isinstance(told, str) else "", ()
+    message = next(
+        (told[k] for k in ("message", "detail", "error") if isinstance(told.get(k), str)), ""
+    )
+    return message, tuple(str(told[k]) for k in ("code", "type") if told.get(k) is not None)
