@@ -1,7 +1,7 @@
 # `make demo` answers a question from the documents in examples/; `make test` runs all that CI runs.
 # Both set up .venv first. PYTHON=/path/to/python chooses the interpreter it is made with.
 
-QUESTION = How do I run steps in parallel?
+export QUESTION = How long does a full battery last without any sun?
 ENV = sh scripts/make-env.sh .venv
 
 .PHONY: help demo test test-all-pythons requirements clean
@@ -15,7 +15,7 @@ help:
 
 demo:
 	@$(ENV) requirements/all.txt -e .
-	@.venv/bin/tta ask "$(QUESTION)" --docs examples/documents
+	@.venv/bin/tta ask "$$QUESTION" --docs examples/documents
 
 test:
 	@$(ENV) requirements/dev.txt -e .
