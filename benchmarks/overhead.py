@@ -3,19 +3,26 @@
     python benchmarks/overhead.py            # the tables of the README
     python benchmarks/overhead.py --json     # for scripts
 
-Figures are CPU time of this process, the least of several rounds, ours and the baseline taken in turn;
-read the ratios, not the microseconds.
+Figures are CPU time of this process, the least of several rounds, ours and the baseline taken in
+turn; read the ratios, not the microseconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple
+
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from tta_llm import ParallelPrimitive, SequentialPrimitive, WorkflowContext, WorkflowPrimitive, step
 
@@ -65,9 +72,9 @@ async def compare(ours: Work, baseline: Work, units: int) -> tuple[float, float]
 
 
 async def _row(
-    what: str, unit: str, against: str, aim: float, ours: Work, base: Work, n: int
+    what: str, unit: str, against: str, aim: float, *, ours: Work, base: Work, units: int
 ) -> Row:
-    ours_us, base_us = await compare(ours, base, n)
+    ours_us, base_us = await compare(ours, base, units)
     return Row(what, unit, against, ours_us, base_us, aim)
 
 
@@ -96,7 +103,7 @@ async def chains() -> list[Row]:
     ]
     cases.append(("chain of 100 primitives, 1,000 documents", 100, documents, Plain))
     for what, n, data, make in cases:
-        chain = SequentialPrimitive([make() for _ in range(n)])
+        chain: Any = SequentialPrimitive([make() for _ in range(n)])
 
         async def bare(n: int = n, data: Any = data) -> Any:
             for _ in range(n):
@@ -106,7 +113,7 @@ async def chains() -> list[Row]:
         async def ours(chain: Any = chain, data: Any = data) -> Any:
             return await chain.execute(data, context)
 
-        rows.append(await _row(what, "step", "bare await", 5.0, ours, bare, n))
+        rows.append(await _row(what, "step", "bare await", 5.0, ours=ours, base=bare, units=n))
     return rows
 
 
@@ -120,7 +127,7 @@ async def fan_outs() -> list[Row]:
         return data
 
     for n in (2, 10, 100):
-        parallel = ParallelPrimitive([branch] * n)
+        parallel: Any = ParallelPrimitive([branch] * n)
 
         async def gather(n: int = n) -> Any:
             return await asyncio.gather(*(branch(1) for _ in range(n)))
@@ -133,14 +140,20 @@ async def fan_outs() -> list[Row]:
         async def ours(parallel: Any = parallel) -> Any:
             return await parallel.execute(1, context)
 
-        rows.append(await _row(f"fan-out of {n}", "branch", "gather", 1.25, ours, gather, n))
-        rows.append(await _row(f"fan-out of {n}", "branch", "TaskGroup", 1.1, ours, group, n))
+        rows.append(
+            await _row(f"fan-out of {n}", "branch", "gather", 1.1, ours=ours, base=gather, units=n)
+        )
+        rows.append(
+            await _row(
+                f"fan-out of {n}", "branch", "TaskGroup", 1.1, ours=ours, base=group, units=n
+            )
+        )
     return rows
 
 
 @step(join=list)
 async def numbers(count: int) -> AsyncIterator[int]:
-    """Yield 0, 1, 2 …"""
+    """Yield the numbers from 0 on."""
     for number in range(count):
         yield number
 
@@ -199,16 +212,21 @@ async def streams() -> list[Row]:
             async for _ in stream:
                 pass
 
-    classes = Source() >> Through() >> Through()
-    functions = numbers >> unchanged >> unchanged
-    against = "async generators"
+    cases = {
+        "3 classes": Source() >> Through() >> Through(),
+        "3 functions": numbers >> unchanged >> unchanged,
+    }
     return [
         await _row(
-            "stream, 3 classes", "piece", against, 3.0, lambda: consume(classes), bare, pieces
-        ),
-        await _row(
-            "stream, 3 functions", "piece", against, 3.0, lambda: consume(functions), bare, pieces
-        ),
+            f"stream, {kind}",
+            "piece",
+            "async generators",
+            3.0,
+            ours=functools.partial(consume, workflow),
+            base=bare,
+            units=pieces,
+        )
+        for kind, workflow in cases.items()
     ]
 
 
@@ -235,7 +253,7 @@ async def batches() -> list[Row]:
 
         async def one(data: int) -> int:
             async with turns:
-                return await plain(data)
+                return int(await plain(data))
 
         await asyncio.gather(*(one(data) for data in range(inputs)))
 
@@ -254,20 +272,22 @@ async def batches() -> list[Row]:
         ("batch, in order", lambda: shared(ordered=True)),
         ("batch, a context each", own),
     ]
-    against = "semaphore+gather"
     return [
-        await _row(what, "input", against, 0.3, ours, semaphore_and_gather, inputs)
+        await _row(
+            what,
+            "input",
+            "semaphore+gather",
+            0.3,
+            ours=ours,
+            base=semaphore_and_gather,
+            units=inputs,
+        )
         for what, ours in cases
     ]
 
 
 def set_up_opentelemetry() -> tuple[Any, Any]:
     """Set up the SDK as an application would: a batch processor and a metric reader."""
-    from opentelemetry import metrics, trace
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
     class Drop(SpanExporter):
         """Takes spans and forgets them."""
@@ -289,7 +309,7 @@ async def observed() -> list[Row]:
     context = WorkflowContext()
     rows = []
     for n in (1, 10, 100):
-        chain = SequentialPrimitive([Plain() for _ in range(n)])
+        chain: Any = SequentialPrimitive([Plain() for _ in range(n)])
 
         async def by_hand(n: int = n) -> Any:
             begun = time.perf_counter()
@@ -309,7 +329,7 @@ async def observed() -> list[Row]:
             return await chain.execute(1, context)
 
         what = f"chain of {n:,}, OpenTelemetry on"
-        rows.append(await _row(what, "step", "SDK by hand", 1.3, ours, by_hand, n))
+        rows.append(await _row(what, "step", "SDK by hand", 1.3, ours=ours, base=by_hand, units=n))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Small async primitives that compose with `>>` and `|`, for LLM and RAG pipelines that answer anyway."""
+"""Async primitives that compose with `>>` and `|`, for LLM and RAG pipelines that answer anyway."""
 
 from __future__ import annotations
 

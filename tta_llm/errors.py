@@ -2,7 +2,7 @@
 
 ```
 TTAError
-├── CompositionError (TypeError)       a workflow that can't be built: a wrong join, a coroutine for a step
+├── CompositionError (TypeError)       a workflow that can't be built, such as a wrong join
 ├── UnknownRouteError (LookupError)    a router named a route that isn't there
 ├── DeadlineExceededError (TimeoutError)
 ├── BudgetExceededError                the next call would pass the budget
@@ -117,7 +117,9 @@ class MissingExtraError(TTAError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         self.extra = extra
-        super().__init__(f'{what} needs a package that is not installed: pip install "tta-llm[{extra}]"')
+        super().__init__(
+            f'{what} needs a package that is not installed: pip install "tta-llm[{extra}]"'
+        )
 
 
 class DocumentError(TTAError):

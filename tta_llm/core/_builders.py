@@ -1,6 +1,7 @@
-"""How the base class makes sequences, fan-outs and maps, which are themselves made of the base class.
+"""How the base class makes sequences, fan-outs and maps, which are made of the base class.
 
-Each enters itself here when its module is imported, so that the operators need no import of their own.
+Each enters itself here when its module is imported, so that the operators need no import of their
+own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a plain function needs to serve as a step; all of it is found out once, when it is composed."""
+"""What a plain function needs to serve as a step; it is found out once, when it is composed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def refuse_non_step(thing: object) -> CompositionError:
         name = thing.__name__
         thing.close()
         return CompositionError(
-            f"{name}(…) was called, which gives a coroutine; a step is the function itself: write {name}"
+            f"{name}(…) was called, which gives a coroutine; "
+            f"a step is the function itself: write {name}"
         )
     if inspect.isawaitable(thing):
         return CompositionError(
@@ -50,9 +51,9 @@ def runner(function: Callable[..., Any], *, thread: bool = False) -> Run:
     """Give `function` the one signature of all steps, at the least cost for each call."""
     with_context = takes_context(function)
     if _is_async(function):
-        return function if with_context else lambda data, context: function(data)
+        return function if with_context else lambda data, _context: function(data)
     if thread:
-        return _in_thread(function, with_context)
+        return _in_thread(function, with_context=with_context)
 
     async def run(data: Any, context: WorkflowContext) -> Any:
         result = function(data, context) if with_context else function(data)
@@ -95,8 +96,13 @@ def _is_context(parameter: inspect.Parameter) -> bool:
 def _is_async(function: Callable[..., Any]) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
-    called = getattr(type(function), "__call__", None)
+    called = _call_method(function)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+def _call_method(function: Callable[..., Any]) -> Any:
+    """What calling an object runs: whether it is asynchronous tells nothing by itself."""
+    return getattr(type(function), "__call__", None)  # noqa: B004 - its kind is wanted, not whether
 
 
 def is_generator(function: Callable[..., Any]) -> bool:
@@ -104,7 +110,7 @@ def is_generator(function: Callable[..., Any]) -> bool:
     return inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
 
 
-def _in_thread(function: Callable[..., Any], with_context: bool) -> Run:
+def _in_thread(function: Callable[..., Any], *, with_context: bool) -> Run:
     async def run(data: Any, context: WorkflowContext) -> Any:
         arguments = (data, context) if with_context else (data,)
         return await finish_in_thread(function, *arguments)

@@ -23,7 +23,8 @@ def refuse_wrong_join(giver: str, gives: Any, taker: str, takes: Any) -> None:
     """
     if not may_fit(gives, takes):
         raise CompositionError(
-            f"cannot join {giver!r} (gives {type_name(gives)}) to {taker!r} (takes {type_name(takes)})"
+            f"cannot join {giver!r} (gives {type_name(gives)}) "
+            f"to {taker!r} (takes {type_name(takes)})"
         )
 
 
@@ -99,12 +100,10 @@ def function_types(function: Callable[..., Any]) -> tuple[Any, Any]:
     """What a function takes first and what it gives, `Any` where it doesn't say."""
     if isinstance(function, type):
         return UNKNOWN, function
-    target = function if inspect.isroutine(function) else getattr(function, "__call__", function)
+    target = function if inspect.isroutine(function) else type(function).__call__
     hints = _hints(target)
     names = [n for n in _parameter_names(target) if n != "self"]
-    return _settled(hints.get(names[0]) if names else None), _settled(
-        hints.get("return"), "return" in hints
-    )
+    return _hint(hints, names[0]) if names else UNKNOWN, _hint(hints, "return")
 
 
 def primitive_types(cls: type, base: type) -> tuple[Any, Any]:
@@ -125,9 +124,11 @@ def _resolved(argument: Any, owner: type) -> Any:
     return _settled(argument)
 
 
-def _settled(annotation: Any, given: bool = False) -> Any:
-    if annotation is None:
-        return type(None) if given else UNKNOWN
+def _hint(hints: dict[str, Any], name: str) -> Any:
+    return _settled(hints[name]) if name in hints else UNKNOWN
+
+
+def _settled(annotation: Any) -> Any:
     return UNKNOWN if _has_variables(annotation) else annotation
 
 

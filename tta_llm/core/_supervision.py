@@ -19,7 +19,7 @@ Pieces = AsyncGenerator[Any, None]
 
 
 def supervise(cls: type) -> None:
-    """Wrap the `execute` and `stream` that `cls` brings; keep the author's own as `_run` and `_pieces`."""
+    """Wrap the `execute` and `stream` that `cls` brings; keep the author's as `_run`, `_pieces`."""
     for public, own, wrap in (
         ("execute", "_run", public_execute),
         ("stream", "_pieces", public_stream),

@@ -25,7 +25,7 @@ _END: Final = object()
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel the tasks and wait until the last has ended, however often the waiting is cancelled."""
+    """Cancel the tasks and wait until the last has ended, however often that is cancelled."""
     pending = {task for task in tasks if not task.done()}
     interrupted: asyncio.CancelledError | None = None
     for task in pending:
@@ -59,7 +59,7 @@ async def run_together(
     finally:
         await end_tasks(tasks)
         for call in calls:
-            call.close()  # one that was cancelled before it began would complain of never being awaited
+            call.close()  # one that never began would complain of never being awaited
     if group.errors:
         raise _joint_error(group.errors)
     return group.results
@@ -195,7 +195,7 @@ class Pool(Generic[T]):
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine from ordinary code, also where an event loop runs already, as in a notebook."""
+    """Run a coroutine from ordinary code, also where a loop runs already, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""A limit on dollars, tokens and calls that branches running at the same time can't jointly pass."""
+"""A limit on dollars, tokens and calls that concurrent branches can't jointly pass."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class _Account:
 
 
 class Budget:
-    """What a request may cost. Put it on a context; model calls reserve from it before they are sent.
+    """What a request may cost; model calls reserve from their context's before they are sent.
 
     Args:
         dollars: At most this much, in US dollars; None for no limit.
@@ -99,7 +99,7 @@ class Budget:
         self._accounts: tuple[_Account, ...] = (_Account(dollars, tokens, calls, unknown_price),)
 
     def under(self, outer: Budget | None) -> Budget:
-        """Give a budget that spends from this one and from `outer` at once, and can pass neither."""
+        """Give a budget that spends from this one and from `outer` at once; it can pass neither."""
         if outer is None:
             return self
         joint = object.__new__(Budget)
@@ -190,7 +190,8 @@ def _refuse_beyond(account: _Account, amounts: _Amounts) -> None:
             scale = _PICODOLLARS if meter.unit == "dollars" else 1
             raise BudgetExceededError(
                 f"this call may take {(amount or 0) / scale:g} {meter.unit}, "
-                f"and the budget has {(meter.left() or 0) / scale:g} of {(meter.limit or 0) / scale:g} left"
+                f"and of the budget's {(meter.limit or 0) / scale:g} "
+                f"only {(meter.left() or 0) / scale:g} are left"
             )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from tta_llm.core import _joins
 from tta_llm.core._functions import runner
 from tta_llm.core._paths import add_place
-from tta_llm.core._typing import In, Out, Pieces
+from tta_llm.core._typing import A, AwaitedStep, B, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step, checked_function
 from tta_llm.core.primitive import WorkflowPrimitive
@@ -87,11 +87,65 @@ class ConditionalPrimitive(_Choice[In, Out]):
         ```
     """
 
+    @overload
+    def __init__(
+        self: ConditionalPrimitive[A, A | B],
+        condition: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        then_primitive: WorkflowPrimitive[A, B],
+        else_primitive: None = None,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
     def __init__(
         self,
-        condition: Callable[[Any, WorkflowContext], bool | Awaitable[bool]] | Callable[[Any], Any],
-        then_primitive: WorkflowPrimitive[In, Out] | Callable[..., Any],
-        else_primitive: WorkflowPrimitive[In, Out] | Callable[..., Any] | None = None,
+        condition: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        then_primitive: WorkflowPrimitive[In, Out],
+        else_primitive: Step[In, Out],
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ConditionalPrimitive[A, A | B],
+        condition: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        then_primitive: AwaitedStep[A, B],
+        else_primitive: None = None,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        condition: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        then_primitive: AwaitedStep[In, Out],
+        else_primitive: Step[In, Out],
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ConditionalPrimitive[A, A | B],
+        condition: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        then_primitive: PlainStep[A, B],
+        else_primitive: None = None,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        condition: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        then_primitive: PlainStep[In, Out],
+        else_primitive: Step[In, Out],
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        condition: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        then_primitive: Step[Any, Any],
+        else_primitive: Step[Any, Any] | None = None,
         *,
         name: str | None = None,
     ) -> None:
@@ -140,10 +194,46 @@ class RouterPrimitive(_Choice[In, Out]):
         ```
     """
 
+    @overload
     def __init__(
         self,
-        routes: Mapping[str, WorkflowPrimitive[In, Out] | Callable[..., Any]],
-        router_fn: Callable[[Any, WorkflowContext], str | Awaitable[str]] | Callable[[Any], Any],
+        routes: Mapping[str, WorkflowPrimitive[In, Out]],
+        router_fn: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        default: str | None = None,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        routes: Mapping[str, AwaitedStep[In, Out]],
+        router_fn: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        default: str | None = None,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        routes: Mapping[str, PlainStep[In, Out]],
+        router_fn: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        default: str | None = None,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        routes: Mapping[str, Step[In, Out]],
+        router_fn: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
+        default: str | None = None,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        routes: Mapping[str, Step[In, Out]],
+        router_fn: Callable[[Any, WorkflowContext], Any] | Callable[[Any], Any],
         default: str | None = None,
         *,
         name: str | None = None,

@@ -18,7 +18,7 @@ __all__ = ["WorkflowContext", "require_context"]
 
 
 class WorkflowContext:
-    """Who asks, how long it may take, what it may cost, and whatever the steps want to tell each other.
+    """Who asks, how long it may take, what it may cost, and what the steps tell each other.
 
     Args:
         correlation_id: Follows the request across services; made up when missing.
@@ -143,7 +143,7 @@ class WorkflowContext:
         twin._armed = twin._deadline
         return twin
 
-    def _without_deadline(self) -> WorkflowContext:
+    def without_deadline(self) -> WorkflowContext:
         """For work that several requests wait for: each of them keeps its own clock."""
         twin = self._copy()
         twin._deadline = twin._armed = None

@@ -10,14 +10,12 @@ from typing import Any, Generic, cast, overload
 from tta_llm.core import _functions, _joins
 from tta_llm.core._typing import (
     A,
-    AsyncContextFunction,
-    AsyncFunction,
+    AwaitedStep,
     B,
-    ContextFunction,
-    Function,
     In,
     Out,
     Pieces,
+    PlainStep,
 )
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
@@ -59,9 +57,9 @@ class FunctionStep(WorkflowPrimitive[In, Out]):
         async for piece in pieces:
             yield await self._run(piece, context)
 
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+    def __call__(self, input_data: In, /, *arguments: Any, **keywords: Any) -> Any:
         """Call the function itself, as before it became a step."""
-        return self.function(*arguments, **keywords)
+        return self.function(input_data, *arguments, **keywords)
 
     @property
     def input_type(self) -> Any:
@@ -142,13 +140,23 @@ class GeneratorStep(FunctionStep[In, Out]):
 
 
 @overload
-def step(function: AsyncFunction[A, B], /) -> FunctionStep[A, B]: ...
+def step(
+    function: AwaitedStep[A, B],
+    /,
+    *,
+    name: str | None = None,
+    thread: bool = False,
+    per_piece: bool = False,
+) -> FunctionStep[A, B]: ...
 @overload
-def step(function: AsyncContextFunction[A, B], /) -> FunctionStep[A, B]: ...
-@overload
-def step(function: Function[A, B], /) -> FunctionStep[A, B]: ...
-@overload
-def step(function: ContextFunction[A, B], /) -> FunctionStep[A, B]: ...
+def step(
+    function: PlainStep[A, B],
+    /,
+    *,
+    name: str | None = None,
+    thread: bool = False,
+    per_piece: bool = False,
+) -> FunctionStep[A, B]: ...
 @overload
 def step(*, join: Callable[[list[Any]], B], name: str | None = None) -> _GeneratorDecorator[B]: ...
 @overload
@@ -202,13 +210,9 @@ class _FunctionDecorator:
     """How the result of `step(thread=True)` looks to a type checker."""
 
     @overload
-    def __call__(self, function: AsyncFunction[A, B], /) -> FunctionStep[A, B]: ...
+    def __call__(self, function: AwaitedStep[A, B], /) -> FunctionStep[A, B]: ...
     @overload
-    def __call__(self, function: AsyncContextFunction[A, B], /) -> FunctionStep[A, B]: ...
-    @overload
-    def __call__(self, function: Function[A, B], /) -> FunctionStep[A, B]: ...
-    @overload
-    def __call__(self, function: ContextFunction[A, B], /) -> FunctionStep[A, B]: ...
+    def __call__(self, function: PlainStep[A, B], /) -> FunctionStep[A, B]: ...
     def __call__(self, function: Any, /) -> Any:
         raise NotImplementedError
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from tta_llm.core import _builders, _tasks
 from tta_llm.core._checks import at_least, one_of
 from tta_llm.core._paths import add_place
 from tta_llm.core._supervision import run_observed
-from tta_llm.core._typing import A, B
+from tta_llm.core._typing import A, B, C
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
 from tta_llm.core.primitive import WorkflowPrimitive
@@ -21,13 +21,14 @@ __all__ = ["MapPrimitive"]
 
 
 class MapPrimitive(WorkflowPrimitive[Iterable[A] | AsyncIterable[A], list[B]]):
-    """The same step for each item of an iterable; `step.map()` makes it. The results keep the items' order.
+    """The same step for each item of an iterable, with the results in order; `step.map()` makes it.
 
     Args:
         primitive: What is done to each item.
         max_concurrency: At most this many items at the same time.
-        on_error: `"raise"` cancels the others when an item fails and raises its error, with the item's number
-            on it; `"collect"` lets them finish and gives the error in the place of a result.
+        on_error: `"raise"` cancels the others when an item fails and raises its error, with the
+            item's number on it; `"collect"` lets them finish and gives the error in the place of a
+            result.
         name: What spans and errors call it.
 
     Example:
@@ -38,9 +39,27 @@ class MapPrimitive(WorkflowPrimitive[Iterable[A] | AsyncIterable[A], list[B]]):
         ```
     """
 
+    @overload
     def __init__(
         self,
         primitive: WorkflowPrimitive[A, B],
+        *,
+        max_concurrency: int = 16,
+        on_error: Literal["raise"] = "raise",
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MapPrimitive[A, C | Exception],
+        primitive: WorkflowPrimitive[A, C],
+        *,
+        max_concurrency: int = 16,
+        on_error: Literal["collect"],
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        primitive: WorkflowPrimitive[A, Any],
         *,
         max_concurrency: int = 16,
         on_error: Literal["raise", "collect"] = "raise",
@@ -63,7 +82,8 @@ class MapPrimitive(WorkflowPrimitive[Iterable[A] | AsyncIterable[A], list[B]]):
             input_data, (Iterable, AsyncIterable)
         ):
             raise TypeError(
-                f"map takes an iterable of inputs, not a {type(input_data).__name__}: put it in a list"
+                f"map takes an iterable of inputs, not a {type(input_data).__name__}: "
+                "put it in a list"
             )
         pool = _tasks.Pool(self._call(context), input_data, self.max_concurrency, ordered=True)
         results: list[Any] = []

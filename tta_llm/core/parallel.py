@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast, overload
 
@@ -32,10 +33,12 @@ __all__ = ["ParallelPrimitive"]
 class ParallelPrimitive(WorkflowPrimitive[In, Out]):
     """Branches that take the same input at the same time; `a | b | c` makes it.
 
-    The results are a tuple in the order written, or, for a mapping of named branches, a dictionary. When a
-    branch fails the others are cancelled and awaited, and its error is raised with the branch's name on it.
+    The results are a tuple in the order written, or, for a mapping of named branches, a dictionary.
+    When a branch fails the others are cancelled and awaited, and its error is raised with the
+    branch's name on it.
 
-    `group | c` adds a branch to the group; to keep the group as one branch put it on the right, in brackets.
+    `group | c` adds a branch to the group; to keep the group as one branch put it on the right, in
+    brackets.
 
     Args:
         branches: Primitives or functions, at least one; or a mapping of names to them.
@@ -44,7 +47,8 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
         name: What spans and errors call it.
 
     Raises:
-        CompositionError: When there is no branch, one is not a step, or two can't take the same input.
+        CompositionError: When there is no branch, one is not a step, or two can't take the same
+            input.
 
     Example:
         ```python
@@ -181,7 +185,7 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
         self: WorkflowPrimitive[A, B], other: WorkflowPrimitive[A, C]
     ) -> ParallelPrimitive[A, tuple[B, C]]: ...
     def __or__(self, other: Any) -> ParallelPrimitive[Any, Any]:
-        """Add a branch, with the group's own options; a group of named branches becomes the first of two."""
+        """Add a branch to the group; a group of named branches becomes the first of two."""
         if self._keyed:
             return ParallelPrimitive([self, other])
         return ParallelPrimitive(
@@ -203,7 +207,8 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
     @property
     def output_type(self) -> Any:
         """A tuple of what the branches give, or a dictionary."""
-        return dict if self._keyed else tuple[tuple(part.output_type for part in self.branches)]  # type: ignore[misc]
+        gives = tuple(part.output_type for part in self.branches)
+        return dict if self._keyed else types.GenericAlias(tuple, gives)
 
 
 _RunBranch: TypeAlias = Callable[[int, Any, WorkflowContext], Coroutine[Any, Any, Any]]

@@ -1,4 +1,4 @@
-"""The primitive: what every step of a workflow is, and the two operators that make workflows of steps."""
+"""The primitive: what every step is, and the operators that make workflows of steps."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
 
     @mark_public
     def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
-        """Yield what `execute` would return, in pieces; a step that has no pieces yields its result.
+        """Yield what `execute` would return, in pieces; without pieces, yield the result.
 
         Override it as `async def stream(…): … yield piece`. Close it (`contextlib.aclosing`) to
         stop
@@ -141,19 +141,30 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
         return _joins.primitive_types(type(self), WorkflowPrimitive)[1]
 
     def run(self, input_data: In, context: WorkflowContext | None = None) -> Out:
-        """Execute from code without an event loop; works in a notebook, too, whose loop waits meanwhile."""
+        """Execute from code without an event loop, or in a notebook, whose loop waits meanwhile."""
 
         async def work() -> Out:
             return await self.execute(input_data, WorkflowContext() if context is None else context)
 
         return _tasks.run_to_end(work())
 
+    @overload
     def map(
         self: WorkflowPrimitive[A, B],
         *,
         max_concurrency: int = 16,
-        on_error: Literal["raise", "collect"] = "raise",
-    ) -> MapPrimitive[A, B]:
+        on_error: Literal["raise"] = "raise",
+    ) -> MapPrimitive[A, B]: ...
+    @overload
+    def map(
+        self: WorkflowPrimitive[A, B],
+        *,
+        max_concurrency: int = 16,
+        on_error: Literal["collect"],
+    ) -> MapPrimitive[A, B | Exception]: ...
+    def map(
+        self, *, max_concurrency: int = 16, on_error: Literal["raise", "collect"] = "raise"
+    ) -> Any:
         """Give the step that does this to each item of an iterable; see `MapPrimitive`."""
         return _builders.for_each(self, max_concurrency=max_concurrency, on_error=on_error)
 

@@ -25,8 +25,8 @@ __all__ = ["SequentialPrimitive"]
 class SequentialPrimitive(WorkflowPrimitive[In, Out]):
     """Steps one after the other, each taking what the one before gave; `a >> b >> c` makes it.
 
-    Sequences inside are taken apart, so that however it is bracketed the chain is flat; one with a name of
-    its own stays together, with its own span.
+    Sequences inside are taken apart, so that however it is bracketed the chain is flat; one with a
+    name of its own stays together, with its own span.
 
     Args:
         steps: Primitives or functions, at least one.
@@ -85,7 +85,7 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
         return value
 
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
-        """Stream the last step that makes pieces, through the steps after it that can transform them."""
+        """Stream the last step that makes pieces, through the steps that can transform them."""
         first = self._first_streamed
         source, *transforms = self.steps[first:]
         runs = self._measured_runs if configured() else self._runs

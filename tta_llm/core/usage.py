@@ -23,7 +23,8 @@ class ModelUsage:
 class UsageLedger:
     """Sums of calls, tokens and dollars, by provider and model.
 
-    It keeps sums, not calls: a context that serves a million calls is no larger than one that serves ten.
+    It keeps sums, not calls: a context that serves a million calls is no larger than one that
+    serves ten.
     """
 
     def __init__(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, overload
 
-from tta_llm.core._typing import In, Out, Pieces
+from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
 from tta_llm.core.primitive import WorkflowPrimitive
@@ -15,7 +15,7 @@ __all__ = ["WrapperPrimitive"]
 
 
 class WrapperPrimitive(WorkflowPrimitive[In, Out]):
-    """Takes and gives what the primitive inside does; override `execute` and `stream` to do something around it.
+    """Does what the primitive inside does; override `execute` and `stream` to do more around it.
 
     Args:
         primitive: The step inside.
@@ -34,9 +34,33 @@ class WrapperPrimitive(WorkflowPrimitive[In, Out]):
         ```
     """
 
+    @overload
     def __init__(
         self,
-        primitive: WorkflowPrimitive[In, Out] | Callable[..., Any],
+        primitive: WorkflowPrimitive[In, Out],
+        *,
+        label: str = "around",
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        primitive: AwaitedStep[In, Out],
+        *,
+        label: str = "around",
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        primitive: PlainStep[In, Out],
+        *,
+        label: str = "around",
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        primitive: Step[In, Out],
         *,
         label: str = "around",
         name: str | None = None,

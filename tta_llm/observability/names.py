@@ -13,8 +13,8 @@ ERROR_TYPE = "error.type"
 STEP = "step"
 BRANCH = "branch"
 
-# Seconds. OpenTelemetry's own default boundaries are meant for milliseconds; a step here takes anything
-# between a dictionary look-up and a minute of a model's time.
+# Seconds. OpenTelemetry's own default boundaries are meant for milliseconds; a step here takes
+# anything between a dictionary look-up and a minute of a model's time.
 SECONDS_BUCKETS = (
     0.0001,
     0.001,

@@ -1,7 +1,7 @@
 """Spans and metrics on whatever OpenTelemetry set-up the application has, whenever it made it.
 
-Nothing here sets up a provider. While the application has none, `configured()` says so in some 30 ns and
-nothing else is called.
+Nothing here sets up a provider. While the application has none, `configured()` says so in some 30
+ns and nothing else is called.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _REQUEST = otel_context.create_key("tta-llm-request")
 def configured() -> bool:
     """Tell whether the application has set up a tracer or a meter provider.
 
-    The public getters read the environment each time, at 0.8 µs a call; a step costs a tenth of that. So the
-    variables behind them are read here, and a test tells when OpenTelemetry renames them.
+    The public getters read the environment each time, at 0.8 µs a call; a step costs a tenth of
+    that. So the variables behind them are read here, and a test tells when they are renamed.
     """
     return trace._TRACER_PROVIDER is not None or metrics_internal._METER_PROVIDER is not None
 
@@ -52,7 +52,7 @@ class Telemetry:
     def start(
         self, name: str, attributes: dict[str, Any], request: object, parent: Span | None
     ) -> SpanScope:
-        """Start a span under the step around it, or, for a run's first one, under `parent` or the current span."""
+        """Start a span under the step around it; a run's first, under `parent` if there is one."""
         outer = otel_context.get_current()
         if parent is not None and outer.get(_REQUEST) is not request:
             outer = trace.set_span_in_context(parent, outer)
@@ -105,9 +105,9 @@ class SpanScope:
             self._token = None
 
     def fail(self, error: BaseException) -> None:
-        """Mark the span with the kind of error; the error's text may hold contents and stays out."""
+        """Mark the span with the kind of error; its text may hold contents and stays out."""
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
-            self.span.set_attribute(names.CANCELLED, True)
+            self.span.set_attribute(names.CANCELLED, value=True)
             return
         kind = type(error).__qualname__
         self.span.set_attribute(names.ERROR_TYPE, kind)
@@ -118,14 +118,14 @@ class SpanScope:
         self.span.end()
 
 
-_current: Telemetry | None = None
+_known: dict[tuple[int, int], Telemetry] = {}
 
 
 def telemetry() -> Telemetry:
     """Give the instruments of the providers that are set up now."""
-    global _current
-    tracer_provider, meter_provider = trace.get_tracer_provider(), metrics.get_meter_provider()
-    known = _current
-    if known is None or known.providers != (tracer_provider, meter_provider):
-        known = _current = Telemetry(tracer_provider, meter_provider)
-    return known
+    providers = trace.get_tracer_provider(), metrics.get_meter_provider()
+    current = _known.get(key := (id(providers[0]), id(providers[1])))
+    if current is None or current.providers != providers:
+        _known.clear()
+        current = _known[key] = Telemetry(*providers)
+    return current

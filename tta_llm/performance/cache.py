@@ -8,12 +8,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from tta_llm.core._checks import at_least, positive
 from tta_llm.core._functions import takes_context
 from tta_llm.core._tasks import end_tasks
-from tta_llm.core._typing import In, Out, Pieces
+from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
@@ -25,19 +25,20 @@ __all__ = ["CachePrimitive"]
 class CachePrimitive(WrapperPrimitive[In, Out]):
     """Remembers what a step gave for an input, for a while.
 
-    Callers that miss the same input at the same time wait for one computation. It goes on until the last of
-    them has gone, whoever started it; when it fails they all get the error, and nothing is stored.
-    The stored object itself is handed out: don't change what you get.
+    Callers that miss the same input at the same time wait for one computation. It goes on until the
+    last of them has gone, whoever started it; when it fails they all get the error, and nothing is
+    stored. The stored object itself is handed out: don't change what you get.
 
-    Results and streams are remembered apart. A stream is stored when it has ended by itself, and replayed in
-    the same pieces.
+    Results and streams are remembered apart. A stream is stored when it has ended by itself, and
+    replayed in the same pieces.
 
     Args:
         primitive: The step.
         ttl_seconds: How long a result is good for, above 0.
         max_entries: When there are more, the one that was not used for longest goes.
-        key: Makes plain data of the input to key by, for inputs of other types or with parts that don't matter.
-            It gets the input, and, if it likes, the context: name the tenant in the key when answers differ.
+        key: Makes plain data of the input to key by, for inputs of other types or with parts that
+            don't matter. It gets the input, and, if it likes, the context: name the tenant in the
+            key when answers differ.
         name: What spans and errors call it.
 
     Example:
@@ -52,9 +53,39 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         ```
     """
 
+    @overload
     def __init__(
         self,
-        primitive: WorkflowPrimitive[In, Out] | Callable[..., Any],
+        primitive: WorkflowPrimitive[In, Out],
+        ttl_seconds: float,
+        *,
+        max_entries: int = 1024,
+        key: Callable[..., Any] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        primitive: AwaitedStep[In, Out],
+        ttl_seconds: float,
+        *,
+        max_entries: int = 1024,
+        key: Callable[..., Any] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        primitive: PlainStep[In, Out],
+        ttl_seconds: float,
+        *,
+        max_entries: int = 1024,
+        key: Callable[..., Any] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        primitive: Step[In, Out],
         ttl_seconds: float,
         *,
         max_entries: int = 1024,
@@ -80,7 +111,7 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         place = (asyncio.get_running_loop(), key)
         flight = self._flights.get(place)
         if flight is None or not flight.is_open:
-            work = self._compute(key, input_data, context._without_deadline())
+            work = self._compute(key, input_data, context.without_deadline())
             flight = self._flights[place] = _Flight(place[0].create_task(work))
         try:
             return await flight.wait()
@@ -112,7 +143,7 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
 def as_key(key: Callable[..., Any] | None) -> Callable[[Any, WorkflowContext], bytes]:
     """Give a function of the input and the context that makes the bytes to look up by."""
     if key is None:
-        return lambda data, context: cache_key(data)
+        return lambda data, _context: cache_key(data)
     if not callable(key):
         raise TypeError(f"key= is a function of the input (and the context), not {key!r}")
     with_context = takes_context(key)
@@ -120,7 +151,7 @@ def as_key(key: Callable[..., Any] | None) -> Callable[[Any, WorkflowContext], b
 
 
 class _Entries:
-    """The least-recently-used dictionary behind the cache; entries are tuples, gone when they are old."""
+    """The least-recently-used dictionary behind the cache, of tuples that go when they are old."""
 
     def __init__(self, ttl_seconds: float, max_entries: int) -> None:
         self.ttl_seconds, self._max_entries = ttl_seconds, max_entries

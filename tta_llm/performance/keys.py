@@ -1,9 +1,9 @@
-"""Cache keys: equal inputs get equal keys, different ones different keys, and nothing is guessed."""
+"""Cache keys: equal inputs get equal keys, different ones different keys; nothing is guessed."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import hashlib
@@ -18,9 +18,9 @@ from tta_llm.errors import UnkeyableError
 __all__ = ["cache_key"]
 
 _BY_TEXT = (
-    datetime.date,
-    datetime.time,
-    datetime.timedelta,
+    dt.date,
+    dt.time,
+    dt.timedelta,
     decimal.Decimal,
     pathlib.PurePath,
     uuid.UUID,
@@ -31,13 +31,13 @@ _BY_TEXT = (
 def cache_key(value: Any) -> bytes:
     """Give the SHA-256 of the canonical JSON of a value.
 
-    Mappings count regardless of order, floats by value, bytes and arrays by digest, dataclasses, pydantic
-    models and enumerations by class and content. `1`, `1.0`, `"1"` and `True` are four different values;
-    a list and a tuple of the same items are one.
+    Mappings count regardless of order, floats by value, bytes and arrays by digest, dataclasses,
+    pydantic models and enumerations by class and content. `1`, `1.0`, `"1"` and `True` are four
+    different values; a list and a tuple of the same items are one.
 
     Raises:
-        UnkeyableError: For any other type, and for what contains itself. Nothing is keyed by its `repr` or
-            identity.
+        UnkeyableError: For any other type, and for what contains itself. Nothing is keyed by its
+            `repr` or identity.
     """
     try:
         plain = _plain(value)
@@ -50,7 +50,7 @@ def cache_key(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Rewrite a value in JSON's own types, with other types marked by a key that begins with `$`."""
+    """Rewrite a value in JSON's own types; a key that begins with `$` marks other types."""
     kind = type(value)
     if kind in (str, int, float, bool, type(None)):
         return value

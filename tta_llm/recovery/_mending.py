@@ -12,7 +12,8 @@ from tta_llm.errors import ProviderError
 
 ErrorFilter: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 
-# Request Timeout, Too Early, Too Many Requests, the server's own failures, and Anthropic's "overloaded".
+# Request Timeout, Too Early, Too Many Requests, the server's own failures, and Anthropic's
+# "overloaded".
 _MENDING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 _MENDING_ERRNOS = frozenset(
     {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
@@ -25,9 +26,9 @@ _TRANSPORT_MODULES = ("httpx", "httpx2")
 def can_mend(error: BaseException) -> bool:
     """Tell whether trying again, here or elsewhere, may help.
 
-    True for rate limits, overload, lost or refused connections, time-outs and server errors, whoever raised
-    them; false for bugs, bad keys, bad requests and everything unknown. A group can be mended if any of its
-    errors can.
+    True for rate limits, overload, lost or refused connections, time-outs and server errors,
+    whoever raised them; false for bugs, bad keys, bad requests and everything unknown. A group can
+    be mended if any of its errors can.
     """
     if isinstance(error, ProviderError):
         return error.transient
@@ -56,7 +57,7 @@ def _is_transport_error(error: BaseException) -> bool:
 
 
 def as_filter(on: ErrorFilter | None) -> Callable[[Exception], bool]:
-    """Give a predicate for exception types, for a predicate, or, by default, for what another try can mend."""
+    """Give a predicate for exception types or a predicate; by default, for what can be mended."""
     if on is None:
         return can_mend
     if isinstance(on, (type, tuple)):

@@ -1,4 +1,4 @@
-"""What retry and fallback need to know of streams: until the first piece is out, nobody saw anything."""
+"""Streams that may be begun anew: until the first piece is out, nobody saw anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ async def first_piece(pieces: Pieces) -> tuple[Any, Pieces]:
     """Wait for the first piece of a stream, and close the stream if none comes.
 
     Returns:
-        The piece, or `NOTHING` for a stream that ended without one, and the stream, which goes on after it.
+        The piece, or `NOTHING` for a stream that ended without one, and the stream, which goes on
+        after it.
     """
     try:
         return await anext(pieces, NOTHING), pieces

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from tta_llm.core._paths import add_place, note_once
-from tta_llm.core._typing import In, Out, Pieces
+from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
 from tta_llm.core.primitive import WorkflowPrimitive
@@ -21,22 +21,24 @@ __all__ = ["FallbackPrimitive"]
 class FallbackPrimitive(WorkflowPrimitive[In, Out]):
     """Runs the primary, and when it fails the fallbacks in order, until one succeeds.
 
-    Only errors that another choice can mend fall through; a bug or a bad request is raised at once. When
-    every choice failed, the error holds each attempt. No choice is begun after the context's deadline.
+    Only errors that another choice can mend fall through; a bug or a bad request is raised at once.
+    When every choice failed, the error holds each attempt. No choice is begun after the context's
+    deadline.
 
-    A stream goes over to the next choice until its first piece is out; after that its error is raised, with a
-    note of how many pieces were delivered.
+    A stream goes over to the next choice until its first piece is out; after that its error is
+    raised, with a note of how many pieces were delivered.
 
     Args:
         primary: The first choice.
         fallbacks: The other choices, in order; at least one.
-        fallback_on: Which errors fall through: exception types, or a function of the error. By default rate
-            limits, overload, connections, time-outs and server errors.
+        fallback_on: Which errors fall through: exception types, or a function of the error. By
+            default rate limits, overload, connections, time-outs and server errors.
         name: What spans and errors call it.
 
     Raises:
         CompositionError: When there is no fallback.
-        AllFailedError: From `execute` and `stream`, when every choice failed. It is an ExceptionGroup.
+        AllFailedError: From `execute` and `stream`, when every choice failed. It is an
+            ExceptionGroup.
 
     Example:
         ```python
@@ -51,10 +53,37 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         ```
     """
 
+    @overload
     def __init__(
         self,
-        primary: WorkflowPrimitive[In, Out] | Callable[..., Any],
-        fallbacks: Sequence[WorkflowPrimitive[In, Out] | Callable[..., Any]],
+        primary: WorkflowPrimitive[In, Out],
+        fallbacks: Sequence[Step[In, Out]],
+        *,
+        fallback_on: ErrorFilter | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        primary: AwaitedStep[In, Out],
+        fallbacks: Sequence[Step[In, Out]],
+        *,
+        fallback_on: ErrorFilter | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        primary: PlainStep[In, Out],
+        fallbacks: Sequence[Step[In, Out]],
+        *,
+        fallback_on: ErrorFilter | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        primary: Step[In, Out],
+        fallbacks: Sequence[Step[In, Out]],
         *,
         fallback_on: ErrorFilter | None = None,
         name: str | None = None,
@@ -138,9 +167,9 @@ async def _rest(piece: Any, pieces: Pieces) -> Pieces:
             if piece is not NOTHING:
                 delivered = 1
                 yield piece
-            async for piece in pieces:
+            async for later in pieces:
                 delivered += 1
-                yield piece
+                yield later
         except Exception as error:
             note_once(error, f"{delivered} pieces of the stream had been delivered")
             raise

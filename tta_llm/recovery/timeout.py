@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any
+from typing import overload
 
 from tta_llm.core._checks import positive
-from tta_llm.core._typing import In, Out, Pieces
+from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
@@ -18,8 +17,8 @@ __all__ = ["TimeoutPrimitive"]
 class TimeoutPrimitive(WrapperPrimitive[In, Out]):
     """Gives a step so many seconds, or what is left of the request's own time, if that is less.
 
-    It narrows the deadline of the context that the step gets, and cancels the step when that passes. For a
-    stream it is the time for all of it, the consumer's included.
+    It narrows the deadline of the context that the step gets, and cancels the step when that
+    passes. For a stream it is the time for all of it, the consumer's included.
 
     Args:
         primitive: The step.
@@ -27,14 +26,16 @@ class TimeoutPrimitive(WrapperPrimitive[In, Out]):
         name: What spans and errors call it.
 
     Raises:
-        DeadlineExceededError: From `execute` and `stream`, when the time ran out. It is a TimeoutError.
+        DeadlineExceededError: From `execute` and `stream`, when the time ran out. It is a
+            TimeoutError.
 
     Example:
         ```python
         from tta_llm.recovery import TimeoutPrimitive
         from tta_llm.testing import MockPrimitive
 
-        slow = TimeoutPrimitive(MockPrimitive(return_value="late", delay_seconds=5), timeout_seconds=0.01)
+        slow_model = MockPrimitive(return_value="late", delay_seconds=5)
+        slow = TimeoutPrimitive(slow_model, timeout_seconds=0.01)
         try:
             slow.run("a question")
         except TimeoutError as error:
@@ -42,9 +43,33 @@ class TimeoutPrimitive(WrapperPrimitive[In, Out]):
         ```
     """
 
+    @overload
     def __init__(
         self,
-        primitive: WorkflowPrimitive[In, Out] | Callable[..., Any],
+        primitive: WorkflowPrimitive[In, Out],
+        timeout_seconds: float,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        primitive: AwaitedStep[In, Out],
+        timeout_seconds: float,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        primitive: PlainStep[In, Out],
+        timeout_seconds: float,
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        primitive: Step[In, Out],
         timeout_seconds: float,
         *,
         name: str | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.core._functions import runner
@@ -22,7 +22,7 @@ class MockCall(NamedTuple):
 
 
 class MockPrimitive(WorkflowPrimitive[Any, Any]):
-    """Stands for a step in a test: gives a value, a sequence of values, an error, or what a function makes.
+    """Stands for a step in a test: gives a value, several, an error, or what a function makes.
 
     Args:
         return_value: What every call gives.
@@ -87,11 +87,10 @@ class MockPrimitive(WorkflowPrimitive[Any, Any]):
             return runner(function)
         if values is not _NOT_GIVEN:
             remaining = iter(values)
-            return runner(lambda data: _give(self._next(remaining)))
-        outcome = raises if raises is not _NOT_GIVEN else return_value
-        return runner(
-            lambda data: _give(None if outcome is _NOT_GIVEN else outcome, raises is not _NOT_GIVEN)
-        )
+            return runner(lambda _: _give_or_raise(self._next(remaining)))
+        if raises is not _NOT_GIVEN:
+            return runner(lambda _: _raise_afresh(raises))
+        return runner(lambda _: None if return_value is _NOT_GIVEN else return_value)
 
     def _next(self, remaining: Any) -> Any:
         for value in remaining:
@@ -101,12 +100,12 @@ class MockPrimitive(WorkflowPrimitive[Any, Any]):
         )
 
 
-def _give(outcome: Any, is_error: bool | None = None) -> Any:
-    if is_error is None:
-        is_error = isinstance(outcome, BaseException)
-    if not is_error:
-        return outcome
-    if isinstance(outcome, BaseException):  # the same object each time: as new
-        forget_path(outcome)
-        outcome = outcome.with_traceback(None)
-    raise outcome
+def _give_or_raise(outcome: Any) -> Any:
+    return _raise_afresh(outcome) if isinstance(outcome, BaseException) else outcome
+
+
+def _raise_afresh(error: Any) -> NoReturn:
+    if isinstance(error, BaseException):  # the same object each time, without its past
+        forget_path(error)
+        error = error.with_traceback(None)
+    raise error
