@@ -126,8 +126,10 @@ class _Countdown:
         return asyncio.Task(watched, loop=loop, **options)
 
     def _suspended(self) -> None:
+        if self._task is None or self._task.done():
+            return  # a task that outlived the work; it is found afterwards
         self._left -= 1
-        if self._left == 0 and self._task is not None:
+        if self._left == 0:
             self._task.cancel()
 
 

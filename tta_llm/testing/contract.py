@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from tta_llm.core import WorkflowContext, step
+from tta_llm.core import ParallelPrimitive, WorkflowContext, step
 from tta_llm.errors import DeadlineExceededError
 from tta_llm.testing._probes import (
     COMPOSITIONS,
@@ -127,7 +127,7 @@ class PrimitiveContract(ABC):
             step(unchanged) >> (self.primitive() >> step(unchanged)),
         ):
             self._require_same(self._result(chain), expected, f"in the chain\n{chain!r}\n")
-        both = self._result(self.primitive() | step(unchanged))
+        both = self._result(ParallelPrimitive([self.primitive(), unchanged]))
         self._require_same(both[0], expected, "as a branch")
 
     def test_it_executes_again_and_again(self) -> None:
