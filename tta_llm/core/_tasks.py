@@ -172,22 +172,23 @@ class Pool(Generic[T]):
             worker.result()  # raises what the items themselves raised, if they did
 
     async def _work(self) -> None:
+        call, items, ready, news = self._call, self._items, self._ready, self._news
         while True:
             while self._begun - self._taken >= self._window:
                 self._room.clear()
                 await self._room.wait()
-            item = await self._take() if self._is_async else next(self._items, _END)
+            item = await self._take() if self._is_async else next(items, _END)
             if item is _END:
                 return
             index = self._begun
             self._begun += 1
             try:
-                outcome = BatchItem(index, await self._call(item), None)
+                outcome = BatchItem(index, await call(item), None)
             except Exception as error:
                 outcome = BatchItem(index, None, error)
-            self._ready[index if self._ordered else self._ended] = outcome
+            ready[index if self._ordered else self._ended] = outcome
             self._ended += 1
-            self._news.set()
+            news.set()
 
     async def _take(self) -> Any:
         async with self._turn:  # an asynchronous generator refuses two askers at once
