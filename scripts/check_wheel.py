@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -48,8 +49,7 @@ def build(folder: Path) -> tuple[Path, Path]:
     hatch = (sys.executable, "-m", "hatchling", "build", "--directory", str(folder), "--target")
     subprocess.run([*hatch, "sdist"], cwd=ROOT, check=True)
     [sdist] = folder.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(sdist, folder)
     unpacked = folder / sdist.name.removesuffix(".tar.gz")
     subprocess.run([*hatch, "wheel"], cwd=unpacked, check=True)
     [wheel] = folder.glob("*.whl")
