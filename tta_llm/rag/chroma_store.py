@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tta_llm.core._functions import finish_in_thread
+from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import MissingExtraError, TTAError
 from tta_llm.rag.documents import Chunk
-from tta_llm.rag.store import Match, Vectors
+from tta_llm.rag.store import Match, Vectors, in_groups
 
 if TYPE_CHECKING:
     import chromadb
@@ -73,9 +73,11 @@ class ChromaStore:
             )
 
     async def update(self, chunks: Sequence[Chunk]) -> None:
-        """Replace chunks that are kept already, and leave their vectors as they are."""
-        for first in range(0, len(chunks), _GROUP):
-            fields = _fields(chunks[first : first + _GROUP])
+        """Replace what is known of chunks that are kept already; their text and vector stay."""
+        for group in in_groups(chunks, _GROUP):
+            # Given a text, Chroma would embed it by a model of its own.
+            fields = _fields(group)
+            del fields["documents"]
             await finish_in_thread(lambda fields=fields: self._collection.update(**fields))
 
     async def delete(self, ids: Collection[str]) -> None:
@@ -108,7 +110,7 @@ class ChromaStore:
         """End Chroma's threads and close its files; closing twice is no error."""
         if not self._closed:
             self._closed = True
-            await finish_in_thread(self._client.close)
+            await finish_in_thread(_close, self._client)
 
     def _read_all(self) -> list[Chunk]:
         chunks: list[Chunk] = []
@@ -177,3 +179,9 @@ def _chunk(id: str, text: str, metadata: Any) -> Chunk:
         page=metadata.get("page"),
         rows=tuple(json.loads(metadata.get("rows", "[]"))),
     )
+
+
+def _close(client: Any) -> None:
+    """End Chroma's threads; its older releases end them with the process."""
+    if hasattr(client, "close"):
+        client.close()

@@ -6,9 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tta_llm.core._functions import finish_in_thread
+from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import IndexMismatchError
 from tta_llm.providers.embedder import Embedder
+from tta_llm.providers.minilm import MiniLM
 from tta_llm.rag.chroma_store import ChromaStore
 from tta_llm.rag.lexical import LexicalIndex
 from tta_llm.rag.manifest import Manifest
@@ -23,7 +24,8 @@ class Index:
     Close it, or use it as `async with`.
 
     Args:
-        embedder: Makes the vectors of chunks and questions alike.
+        embedder: Makes the vectors of chunks and questions alike; `MiniLM`, which needs neither key
+            nor network, when missing.
         store: Where the chunks are; in memory when missing.
         manifest: What is known of the documents; in memory when missing.
         folder: Where all of it is on the disk, if it is.
@@ -34,13 +36,12 @@ class Index:
         from pathlib import Path
         from tempfile import TemporaryDirectory
         from tta_llm import WorkflowContext
-        from tta_llm.providers.minilm import MiniLM
         from tta_llm.rag import Index, IngestDocuments
 
         async def main() -> int:
             with TemporaryDirectory() as folder:
                 Path(folder, "lamp.md").write_text("# Lamp\\n\\nIt shines for nine hours.\\n")
-                async with Index(MiniLM()) as index:
+                async with Index() as index:
                     report = await IngestDocuments(index).execute(folder, WorkflowContext())
                     return report.chunks
 
@@ -50,20 +51,20 @@ class Index:
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: Embedder | None = None,
         store: VectorStore | None = None,
         manifest: Manifest | None = None,
         *,
         folder: Path | None = None,
     ) -> None:
-        self.embedder = embedder
+        self.embedder = MiniLM() if embedder is None else embedder
         self.store = MemoryStore() if store is None else store
         self.manifest = Manifest() if manifest is None else manifest
         self.folder = folder
         self._lexical: tuple[int, LexicalIndex] | None = None
 
     @classmethod
-    def open(cls, folder: str | Path, embedder: Embedder) -> Self:
+    def open(cls, folder: str | Path, embedder: Embedder | None = None) -> Self:
         """Open the index in a folder, kept in Chroma; make it when there is none.
 
         Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.core._functions import finish_in_thread
+from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import DocumentError
 from tta_llm.rag.chunking import Chunker
 from tta_llm.rag.documents import Chunk
@@ -83,10 +83,9 @@ class IngestDocuments(WorkflowPrimitive[str | Path, IngestReport]):
         ```python
         from pathlib import Path
         from tempfile import TemporaryDirectory
-        from tta_llm.providers.minilm import MiniLM
         from tta_llm.rag import Index, IngestDocuments
 
-        ingest = IngestDocuments(Index(MiniLM()))
+        ingest = IngestDocuments(Index())
         with TemporaryDirectory() as folder:
             Path(folder, "lamp.md").write_text("It shines for nine hours.")
             assert ingest.run(folder).embedded == 1

@@ -18,6 +18,8 @@ from tta_llm.rag.store import Match
 __all__ = ["LexicalIndex", "terms"]
 
 _WORD = re.compile(r"\w+")
+# As if so many more chunks had none of the words: in a handful of chunks rarity says little.
+_UNSEEN = 50
 # Words that carry a sentence's grammar, and a question's; what it is about is in the others.
 _FUNCTION_WORDS = frozenset(
     "a about above after again all also am an and any anybody anyone anything are as ask at be "
@@ -80,7 +82,7 @@ class LexicalIndex:
     def weight(self, term: str) -> float:
         """How telling a term is: the rarer, the more; most of all one that stands nowhere."""
         having = self._frequency[term]
-        return math.log(1 + (len(self._ids) - having + 0.5) / (having + 0.5))
+        return math.log(1 + (len(self._ids) + _UNSEEN - having + 0.5) / (having + 0.5))
 
     def coverage(self, question: str, *texts: str) -> float:
         """The share of a question's content, by weight, whose words stand in the texts; 0 to 1."""

@@ -34,10 +34,9 @@ def rag_pipeline(
         ```python
         from pathlib import Path
         from tempfile import TemporaryDirectory
-        from tta_llm.providers.minilm import MiniLM
         from tta_llm.rag import Index, IngestDocuments, rag_pipeline
 
-        index = Index(MiniLM())
+        index = Index()
         with TemporaryDirectory() as folder:
             Path(folder, "lamp.md").write_text("# Lamp\\n\\nThe battery lasts nine hours.\\n")
             IngestDocuments(index).run(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.core._functions import finish_in_thread
+from tta_llm.core.threads import finish_in_thread
 from tta_llm.rag.index import Index
 from tta_llm.rag.lexical import LexicalIndex, terms
 from tta_llm.rag.search import Hit, SearchResult

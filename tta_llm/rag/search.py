@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.core._functions import finish_in_thread
+from tta_llm.core.threads import finish_in_thread
 from tta_llm.rag.documents import Chunk
 from tta_llm.rag.index import Index
 from tta_llm.rag.store import Match, Vectors

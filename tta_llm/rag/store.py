@@ -32,7 +32,7 @@ class VectorStore(Protocol):
         """Keep chunks with their vectors, one row each, in place of what had the same id."""
 
     async def update(self, chunks: Sequence[Chunk]) -> None:
-        """Replace chunks that are kept already, and leave their vectors as they are."""
+        """Replace what is known of chunks that are kept already; their text and vector stay."""
 
     async def delete(self, ids: Collection[str]) -> None:
         """Forget chunks; an id that is not kept is no error."""
@@ -72,7 +72,7 @@ class MemoryStore:
             self._chunks[chunk.id], self._vectors[chunk.id] = chunk, vector
 
     async def update(self, chunks: Sequence[Chunk]) -> None:
-        """Replace chunks that are kept already, and leave their vectors as they are."""
+        """Replace what is known of chunks that are kept already; their text and vector stay."""
         self._chunks.update((chunk.id, chunk) for chunk in chunks if chunk.id in self._chunks)
 
     async def delete(self, ids: Collection[str]) -> None:

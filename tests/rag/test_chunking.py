@@ -1,0 +1,105 @@
+"""Chunks follow the structure, lose nothing, and know where they stand."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tta_llm.rag import Chunker, Document, count_tokens, split_sentences
+from tta_llm.rag.loading import parse_document
+
+markdown = st.lists(
+    st.sampled_from(
+        [
+            "# A",
+            "## B",
+            "text one. Text two!",
+            "```",
+            "| a | b |",
+            "- item",
+            "",
+            "",
+            "x" * 80,
+            "日本。",
+        ]
+    ),
+    max_size=60,
+).map("\n".join)
+
+
+def sentences(text: str) -> list[str]:
+    return [text[span.start : span.end] for span in split_sentences(text)]
+
+
+@given(markdown, st.integers(10, 60))
+def test_chunks_are_verbatim_in_order_and_cover_everything(text: str, tokens: int) -> None:
+    if not text.strip():
+        return
+    document = parse_document("a.md", text.encode())
+    chunks = Chunker(tokens).split(document)
+    end = 0
+    for chunk in chunks:
+        assert document.text[chunk.start : chunk.end] == chunk.text
+        assert not document.text[end : chunk.start].strip()
+        assert chunk.line_start == document.text.count("\n", 0, chunk.start) + 1
+        assert chunk.line_end == document.text.count("\n", 0, chunk.end - 1) + 1
+        assert count_tokens(chunk.text) <= 1.25 * tokens + 1
+        end = chunk.end
+    assert not document.text[end:].strip()
+    assert len({chunk.id for chunk in chunks}) == len(chunks)
+
+
+def test_sections_are_kept_apart_and_named() -> None:
+    document = parse_document("a.md", b"# Lamp\n\n## Power\n\nNine hours.\n\n## Price\n\nForty.\n")
+    chunks = Chunker().split(document)
+    assert [(chunk.headings, chunk.location) for chunk in chunks] == [
+        (("Lamp", "Power"), "a.md:1-5"),
+        (("Lamp", "Price"), "a.md:7-9"),
+    ]
+
+
+def test_same_text_keeps_its_id_when_it_moves() -> None:
+    before = Chunker().split(parse_document("a.md", b"# A\n\none\n"))
+    after = Chunker().split(parse_document("a.md", b"# New\n\ntext\n\n# A\n\none\n"))
+    assert before[0].text == after[1].text
+    titled = Chunker().split(parse_document("a.txt", b"one"))
+    assert titled[0].id == Chunker().split(parse_document("a.txt", b"\n\none"))[0].id
+
+
+def test_page_is_a_border() -> None:
+    document = Document("a.pdf", "a", "First page.\n\nSecond page.", "pdf", pages=(0, 13))
+    assert [(chunk.text, chunk.page) for chunk in Chunker().split(document)] == [
+        *(("First page.", 1), ("Second page.", 2)),
+    ]
+
+
+def test_sentences() -> None:
+    text = (
+        'Dr. Smith et al. paid approx. 3.5 EUR. It was No. 5! "Really?" he said.\n'
+        "1. Press the button. Then wait.\n- item one\n| a | b |\n| c. d | e |\nShort\nNext. 这是。那是！"
+    )
+    assert sentences(text) == [
+        *("Dr. Smith et al. paid approx. 3.5 EUR.", "It was No. 5!", '"Really?" he said.'),
+        *("1. Press the button.", "Then wait.", "- item one", "| a | b |", "| c. d | e |"),
+        *("Short", "Next.", "这是。", "那是！"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", ".", "```\n", "<", "# h\n", "|a", "\n \n", "[x](", "word. "]
+)
+@pytest.mark.parametrize("name", ["a.md", "a.html"])
+def test_time_grows_with_the_size_alone(piece: str, name: str) -> None:
+    """A square would take hours for a megabyte."""
+    started = time.process_time()
+    document = parse_document(name, (piece * (1_000_000 // len(piece)) + "x").encode())
+    Chunker().split(document)
+    assert time.process_time() - started < 8
+
+
+def test_too_small_chunks_are_refused() -> None:
+    with pytest.raises(ValueError, match="tokens=3"):
+        Chunker(3)

@@ -1,0 +1,167 @@
+"""The commands, their options, and what happens to an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+import tta_llm
+from tta_llm.cli.exits import Exit, UsageError
+from tta_llm.cli.output import print_error
+from tta_llm.errors import TTAError
+
+__all__ = ["app", "main"]
+
+# typer carries a click of its own in some releases; this is its error of usage in all of them.
+_ParserError: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        typer.echo(f"tta {tta_llm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tta(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Build and ask LLM pipelines."""
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
+    *,
+    docs: Annotated[
+        Path,
+        typer.Option(
+            help="A folder of Markdown, text, HTML and PDF files, or one such file.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TTA_MODEL",
+            help="Who writes the answer: openai:NAME, or none to quote the documents. Without it: "
+            "openai:gpt-4.1-mini when OPENAI_API_KEY is set, else none.",
+            show_default=False,
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="A server that speaks OpenAI's protocol, such as http://localhost:11434/v1.",
+            show_default=False,
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the index is kept. Without it: in the cache folder of your account.",
+            show_default=False,
+        ),
+    ] = None,
+    top_k: Annotated[
+        int, typer.Option(min=1, max=50, help="How many passages the answer may rest on.")
+    ] = 6,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Embed all documents anew.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for scripts.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more, on stderr.")] = False,
+) -> None:
+    """Answer a question from your documents, with the places that say so.
+
+    The first run embeds the documents on this machine, with no key and no network; later runs embed
+    only what changed.
+
+    Exit codes: 0 answered; 1 something failed; 2 wrong usage; 3 the documents don't answer this;
+    4 answered, but some documents could not be read; 130 interrupted.
+    """
+    # Imported here, because it loads for a second what `tta --version` and `--help` don't need.
+    from tta_llm.cli.ask import AskOptions, run_ask  # noqa: PLC0415
+
+    # Where the system's encoding is not UTF-8, what was typed arrives as bytes in disguise.
+    question = os.fsencode(question).decode("utf-8", "replace")
+    options = AskOptions(
+        question,
+        docs,
+        model,
+        base_url,
+        index,
+        top_k,
+        rebuild=rebuild,
+        as_json=as_json,
+        verbose=verbose,
+    )
+    try:
+        raise typer.Exit(run_ask(options))
+    except KeyboardInterrupt:  # typer would leave without a word
+        print_error("interrupted", "KeyboardInterrupt", Exit.INTERRUPTED, as_json=as_json)
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `tta` and leave the process with its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or pipe that isn't Unicode shows \\u escapes instead of failing.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _close_quietly(sys.stdout)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    as_json = "--json" in arguments
+    try:
+        return int(
+            app(args=[*arguments] or ["--help"], prog_name="tta", standalone_mode=False) or 0
+        )
+    except BrokenPipeError:
+        raise
+    except _ParserError as error:
+        told: Any = error
+        print_error(
+            told.format_message().rstrip(".") + "; see tta --help",
+            "UsageError",
+            Exit.USAGE,
+            as_json=as_json,
+        )
+        return Exit.USAGE
+    except UsageError as error:
+        print_error(str(error), "UsageError", Exit.USAGE, as_json=as_json)
+        return Exit.USAGE
+    except (TTAError, OSError, ImportError, ValueError) as error:
+        print_error(str(error), type(error).__name__, Exit.FAILED, as_json=as_json)
+        return Exit.FAILED
+
+
+def _close_quietly(stream: TextIO) -> int:
+    """Whoever read our output has gone; nothing more is written, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return Exit.ANSWERED
