@@ -11,6 +11,9 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
 from tta_llm.core._clockwork import arm, next_in_time
 from tta_llm.core.context import WorkflowContext, require_context
 from tta_llm.observability import SpanScope, configured, names, telemetry
@@ -94,7 +97,7 @@ async def run_observed(primitive: Any, input_data: Any, context: WorkflowContext
     """Run a step's own code in a span, if anybody listens."""
     if not configured():
         return await primitive._run(input_data, context)
-    scope = _start_span(primitive, context)
+    scope = _start_span(primitive, context, otel_context.get_current())
     scope.enter()
     try:
         return await primitive._run(input_data, context)
@@ -122,11 +125,16 @@ async def _stream_in_time(primitive: Any, input_data: Any, context: WorkflowCont
 
 def stream_observed(primitive: Any, pieces: Pieces, context: WorkflowContext) -> Pieces:
     """Yield a step's pieces under a span, if anybody listens."""
-    return _stream_in_span(primitive, pieces, context) if configured() else pieces
+    if not configured():
+        return pieces
+    # The first piece may be asked for by the step after this one, under that one's span.
+    return _stream_in_span(primitive, pieces, context, otel_context.get_current())
 
 
-async def _stream_in_span(primitive: Any, pieces: Pieces, context: WorkflowContext) -> Pieces:
-    scope = _start_span(primitive, context)
+async def _stream_in_span(
+    primitive: Any, pieces: Pieces, context: WorkflowContext, outer: Context
+) -> Pieces:
+    scope = _start_span(primitive, context, outer)
     try:
         while True:
             scope.enter()  # between pieces the consumer's own span is current
@@ -145,7 +153,7 @@ async def _stream_in_span(primitive: Any, pieces: Pieces, context: WorkflowConte
         scope.end()
 
 
-def _start_span(primitive: Any, context: WorkflowContext) -> SpanScope:
+def _start_span(primitive: Any, context: WorkflowContext, outer: Context) -> SpanScope:
     attributes = {
         names.PRIMITIVE: type(primitive).__name__,
         names.CORRELATION_ID: context.correlation_id,
@@ -153,4 +161,10 @@ def _start_span(primitive: Any, context: WorkflowContext) -> SpanScope:
     if context.workflow_id is not None:
         attributes[names.WORKFLOW_ID] = context.workflow_id
     # The data mapping is the one object that all contexts of a request share.
-    return telemetry().start(primitive.name, attributes, context.data, context.parent_span)
+    return telemetry().start(
+        primitive.name,
+        attributes,
+        request=context.data,
+        parent=context.parent_span,
+        outer=outer,
+    )

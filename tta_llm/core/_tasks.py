@@ -90,8 +90,10 @@ class _Group(Generic[T]):
 
 async def _in_turn(turns: asyncio.Semaphore, call: Coroutine[Any, Any, T]) -> T:
     try:
-        async with turns:
-            return await call
+        await turns.acquire()
+        result = await call
+        turns.release()  # not after an error: what still waits for its turn shall not begin
+        return result
     finally:
         call.close()
 
@@ -128,7 +130,8 @@ class Pool(Generic[T]):
     """Calls `call(item)` for each item with at most `limit` at a time, and yields the outcomes.
 
     A fixed set of workers pulls from the items, so neither tasks nor results pile up: at most
-    `window` items are begun and not yet taken by whoever iterates.
+    `window` items are begun and not yet taken by whoever iterates. With `stop_at_error` no item is
+    begun after one has failed.
     """
 
     def __init__(
@@ -137,9 +140,11 @@ class Pool(Generic[T]):
         items: Iterable[Any] | AsyncIterable[Any],
         limit: int,
         *,
-        ordered: bool,
+        ordered: bool = False,
+        stop_at_error: bool = False,
     ) -> None:
-        self._call, self._ordered = call, ordered
+        self._call, self._ordered, self._stop_at_error = call, ordered, stop_at_error
+        self._stopped = False
         self._is_async = isinstance(items, AsyncIterable)
         self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
         self._turn = asyncio.Lock()
@@ -177,6 +182,8 @@ class Pool(Generic[T]):
             while self._begun - self._taken >= self._window:
                 self._room.clear()
                 await self._room.wait()
+            if self._stopped:
+                return
             item = await self._take() if self._is_async else next(items, _END)
             if item is _END:
                 return
@@ -186,6 +193,7 @@ class Pool(Generic[T]):
                 outcome = BatchItem(index, await call(item), None)
             except Exception as error:
                 outcome = BatchItem(index, None, error)
+                self._stopped = self._stop_at_error
             ready[index if self._ordered else self._ended] = outcome
             self._ended += 1
             news.set()
@@ -193,6 +201,15 @@ class Pool(Generic[T]):
     async def _take(self) -> Any:
         async with self._turn:  # an asynchronous generator refuses two askers at once
             return await anext(self._items, _END)
+
+
+def require_many(items: object, who: str) -> None:
+    """Refuse what is a single input, or no iterable at all."""
+    single = isinstance(items, (str, bytes)) or not isinstance(items, (Iterable, AsyncIterable))
+    if single:
+        raise TypeError(
+            f"{who} takes an iterable of inputs, not a {type(items).__name__}: put it in a list"
+        )
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:

@@ -78,23 +78,20 @@ class MapPrimitive(WorkflowPrimitive[Iterable[A] | AsyncIterable[A], list[B]]):
         Raises:
             TypeError: When the input is a single text, or not iterable at all.
         """
-        if isinstance(input_data, (str, bytes)) or not isinstance(
-            input_data, (Iterable, AsyncIterable)
-        ):
-            raise TypeError(
-                f"map takes an iterable of inputs, not a {type(input_data).__name__}: "
-                "put it in a list"
-            )
-        pool = _tasks.Pool(self._call(context), input_data, self.max_concurrency, ordered=True)
-        results: list[Any] = []
+        _tasks.require_many(input_data, "map")
+        fail_fast = self.on_error == "raise"
+        pool = _tasks.Pool(
+            self._call(context), input_data, self.max_concurrency, stop_at_error=fail_fast
+        )
+        results: dict[int, Any] = {}
         async with aclosing(pool.outcomes()) as outcomes:
             async for outcome in outcomes:
                 if outcome.error is not None:
                     add_place(outcome.error, f"item {outcome.index}")
-                    if self.on_error == "raise":
+                    if fail_fast:
                         raise outcome.error
-                results.append(outcome.value if outcome.error is None else outcome.error)
-        return results
+                results[outcome.index] = outcome.value if outcome.error is None else outcome.error
+        return [results[index] for index in range(len(results))]
 
     def _call(self, context: WorkflowContext) -> Callable[[Any], Awaitable[Any]]:
         run = (

@@ -188,6 +188,7 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
             ordered: Yield in the order of the inputs instead.
         """
         at_least(1, max_concurrency, "max_concurrency")
+        _tasks.require_many(inputs, "batch")
         call = _batch_call(self, context)
         return _tasks.Pool(call, inputs, max_concurrency, ordered=ordered).outcomes()
 

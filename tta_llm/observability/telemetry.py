@@ -50,10 +50,15 @@ class Telemetry:
         self.parallel_total = _seconds(meter, "parallel_total_duration", "A whole fan-out")
 
     def start(
-        self, name: str, attributes: dict[str, Any], request: object, parent: Span | None
+        self,
+        name: str,
+        attributes: dict[str, Any],
+        *,
+        request: object,
+        parent: Span | None,
+        outer: Context,
     ) -> SpanScope:
-        """Start a span under the step around it; a run's first, under `parent` if there is one."""
-        outer = otel_context.get_current()
+        """Start a span under the one current in `outer`; a run's first, under `parent` if given."""
         if parent is not None and outer.get(_REQUEST) is not request:
             outer = trace.set_span_in_context(parent, outer)
         span = self.tracer.start_span(name, outer, attributes=attributes)
