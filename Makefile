@@ -23,7 +23,7 @@ test:
 
 test-all-pythons:
 	@$(ENV) requirements/dev.txt -e .
-	@.venv/bin/python scripts/check.py pythons
+	@.venv/bin/python scripts/check.py python3.11 python3.12 python3.13 python3.14
 
 requirements:
 	@$(ENV) requirements/dev.txt -e .

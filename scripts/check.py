@@ -20,6 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 
+PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
+
 Command = tuple[str, ...]
 
 
@@ -64,20 +66,17 @@ def lowest(seed: int) -> list[Command]:
     ]
 
 
-def pythons(seed: int) -> list[Command]:
-    """All tests on each supported Python that is installed here."""
-    commands: list[Command] = []
-    for version in ("3.11", "3.12", "3.13", "3.14"):
-        find = (PYTHON, "-m", "uv", "python", "find", "--no-project", "--system", version)
-        found = subprocess.run(find, capture_output=True, text=True, check=False)
-        if found.returncode:
-            print(f"Python {version} is not installed here.")
-            continue
-        folder = f".cache/python{version}"
-        make = ("sh", "scripts/make-env.sh", folder, "requirements/dev.txt", "-e", ".")
-        commands.append(("env", f"PYTHON={found.stdout.strip()}", *make))
-        commands.append(pytest(seed, python=f"{folder}/bin/python"))
-    return commands
+def on_python(name: str, seed: int) -> list[Command]:
+    """All tests on one Python, such as `python3.12`, where it is installed."""
+    find = (PYTHON, "-m", "uv", "python", "find", "--no-project", "--system", name)
+    found = subprocess.run(find, capture_output=True, text=True, check=False)
+    if found.returncode:
+        return [(PYTHON, "-c", f"print('left out: {name} is not installed here')")]
+    make = ("sh", "scripts/make-env.sh", f".cache/{name}", "requirements/dev.txt", "-e", ".")
+    return [
+        ("env", f"PYTHON={found.stdout.strip()}", *make),
+        pytest(seed, python=f".cache/{name}/bin/python"),
+    ]
 
 
 @dataclass(frozen=True)
@@ -130,24 +129,21 @@ def summarise(outcomes: list[Outcome], seed: int) -> int:
         print(f"{len(failed)} of {len(outcomes)} steps failed; run them again with: {again}")
     for outcome in outcomes:
         verdict = "ok" if outcome.passed else "FAILED"
-        print(f"{outcome.name:9} {verdict:6} {outcome.seconds:6.1f} s  {outcome.last_line}")
+        print(f"{outcome.name:10} {verdict:6} {outcome.seconds:6.1f} s  {outcome.last_line}")
     return 1 if failed else 0
 
 
 def main() -> int:
-    """Run the named steps, or all but those that run on demand only."""
+    """Run the named steps, or all but those on other Pythons."""
     parser = argparse.ArgumentParser(description="Run the project's checks.")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
-    parser.add_argument(
-        "steps", nargs="*", metavar="step", help="all but 'pythons' when none is named"
-    )
+    parser.add_argument("steps", nargs="*", metavar="step", help="default: all but the Pythons")
     options = parser.parse_args()
     known = steps(options.seed)
     chosen = options.steps or list(known)
-    if "pythons" in chosen:
-        known["pythons"] = pythons(options.seed)
+    known |= {name: on_python(name, options.seed) for name in PYTHONS if name in chosen}
     if unknown := [name for name in chosen if name not in known]:
-        parser.error(f"no step {unknown[0]!r}; there are {', '.join(known)}, pythons")
+        parser.error(f"no step {unknown[0]!r}: there are {', '.join([*known, *PYTHONS])}")
     # The environment of this script decides what is run and imported.
     os.environ["PATH"] = os.pathsep.join([str(Path(PYTHON).parent), os.environ["PATH"]])
     os.environ.pop("PYTHONPATH", None)
