@@ -13,11 +13,22 @@ def at_least(least: int, number: Any, name: str) -> int:
     return number
 
 
-def positive(seconds: float, name: str) -> float:
+def positive(seconds: Any, name: str) -> float:
     """Refuse a time that is zero, negative, infinite or not a number."""
-    if not 0 < seconds < math.inf:
+    if not (_is_number(seconds) and 0 < seconds < math.inf):
         raise ValueError(f"{name} must be a number of seconds above 0, not {seconds!r}")
-    return seconds
+    return float(seconds)
+
+
+def amount(value: Any, unit: str) -> Any:
+    """Refuse an amount that is negative, infinite or not a number; None passes."""
+    if value is not None and not (_is_number(value) and 0 <= value < math.inf):
+        raise ValueError(f"{value!r} {unit} make no sense: give 0 or more")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def one_of(allowed: tuple[str, ...], value: Any, name: str) -> Any:

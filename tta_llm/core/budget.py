@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
+from tta_llm.core._checks import amount
 from tta_llm.errors import BudgetExceededError
 
 __all__ = ["Budget", "Reservation", "Spending"]
@@ -50,10 +50,9 @@ class _Account:
     def __init__(
         self, dollars: float | None, tokens: int | None, calls: int | None, unknown_price: str
     ) -> None:
-        limit = None if dollars is None else math.floor(dollars * _PICODOLLARS)
-        self.dollars = _Meter("dollars", limit)
-        self.tokens = _Meter("tokens", tokens)
-        self.calls = _Meter("calls", calls)
+        self.dollars = _Meter("dollars", _picodollars(dollars))
+        self.tokens = _Meter("tokens", amount(tokens, "tokens"))
+        self.calls = _Meter("calls", amount(calls, "calls"))
         self.refuses_unknown = unknown_price == "refuse"
 
 
@@ -87,11 +86,6 @@ class Budget:
         calls: int | None = None,
         unknown_price: Literal["refuse", "allow"] = "refuse",
     ) -> None:
-        for unit, limit in (("dollars", dollars), ("tokens", tokens), ("calls", calls)):
-            if limit is not None and not 0 <= limit < math.inf:
-                raise ValueError(
-                    f"a budget of {limit!r} {unit} makes no sense: give 0 or more, or None"
-                )
         if dollars is tokens is calls is None:
             raise ValueError("a budget needs a limit: give dollars=, tokens= or calls=")
         if unknown_price not in ("refuse", "allow"):
@@ -117,7 +111,7 @@ class Budget:
         Raises:
             BudgetExceededError: When it might pass a limit; nothing is set aside then.
         """
-        amounts = (_picodollars(dollars), tokens, calls)
+        amounts = _amounts(dollars, tokens, calls)
         with _ALL_BUDGETS:
             for account in self._accounts:
                 _refuse_beyond(account, amounts)
@@ -145,8 +139,8 @@ class Budget:
         with _ALL_BUDGETS:
             for account in self._accounts:
                 _hold(account, reserved, -1)
-                for meter, amount in zip(_meters(account), actual, strict=True):
-                    meter.spent += amount or 0
+                for meter, spent in zip(_meters(account), actual, strict=True):
+                    meter.spent += spent or 0
 
     def __repr__(self) -> str:
         left = self.remaining
@@ -167,7 +161,12 @@ _ALL_BUDGETS = threading.Lock()
 
 
 def _picodollars(dollars: float | None) -> int | None:
-    return None if dollars is None else math.ceil(dollars * _PICODOLLARS)
+    checked = amount(dollars, "dollars")
+    return None if checked is None else round(checked * _PICODOLLARS)
+
+
+def _amounts(dollars: float | None, tokens: int, calls: int) -> _Amounts:
+    return _picodollars(dollars), amount(tokens, "tokens"), amount(calls, "calls")
 
 
 def _meters(account: _Account) -> tuple[_Meter, _Meter, _Meter]:
@@ -175,8 +174,8 @@ def _meters(account: _Account) -> tuple[_Meter, _Meter, _Meter]:
 
 
 def _hold(account: _Account, amounts: _Amounts, sign: int) -> None:
-    for meter, amount in zip(_meters(account), amounts, strict=True):
-        meter.held += sign * (amount or 0)
+    for meter, held in zip(_meters(account), amounts, strict=True):
+        meter.held += sign * (held or 0)
 
 
 def _refuse_beyond(account: _Account, amounts: _Amounts) -> None:
@@ -185,11 +184,11 @@ def _refuse_beyond(account: _Account, amounts: _Amounts) -> None:
             "the price of this call is unknown, so it can't be held within a budget in dollars: "
             "give the model a price, or the budget unknown_price='allow'"
         )
-    for meter, amount in zip(_meters(account), amounts, strict=True):
-        if not meter.admits(amount or 0):
+    for meter, asked in zip(_meters(account), amounts, strict=True):
+        if not meter.admits(asked or 0):
             scale = _PICODOLLARS if meter.unit == "dollars" else 1
             raise BudgetExceededError(
-                f"this call may take {(amount or 0) / scale:g} {meter.unit}, "
+                f"this call may take {(asked or 0) / scale:g} {meter.unit}, "
                 f"and of the budget's {(meter.limit or 0) / scale:g} "
                 f"only {(meter.left() or 0) / scale:g} are left"
             )
@@ -213,8 +212,8 @@ class Reservation:
         Raises:
             RuntimeError: When it was settled or released before.
         """
-        known = self._amounts[0] if dollars is None else round(dollars * _PICODOLLARS)
-        self._close((known, tokens, self._amounts[2]))
+        actual, used, calls = _amounts(dollars, tokens, self._amounts[2])
+        self._close((self._amounts[0] if actual is None else actual, used, calls))
 
     def release(self) -> None:
         """Give everything back: the call was not made, or nobody charges for it."""

@@ -32,30 +32,20 @@ class FunctionStep(WorkflowPrimitive[In, Out]):
         name: What spans and errors call it; the function's name when missing.
         thread: Call a function that blocks in a thread, off the event loop. A thread can't be
             stopped: when the step is cancelled, it waits until the function returns.
-        per_piece: When the workflow streams, call it for each piece instead of for the whole.
     """
 
     def __init__(
-        self,
-        function: Callable[..., Any],
-        *,
-        name: str | None = None,
-        thread: bool = False,
-        per_piece: bool = False,
+        self, function: Callable[..., Any], *, name: str | None = None, thread: bool = False
     ) -> None:
         super().__init__(name=name or _functions.function_name(function))
         self.function = function
-        self._run = _functions.runner(function, thread=thread)
-        self._transforms = per_piece
+        self._call = _functions.runner(function, thread=thread)
+        if type(self).execute is FunctionStep.execute:
+            self._run = self._call  # so a sequence calls the function with nothing in between
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Call the function."""
-        return cast("Out", await self._run(input_data, context))
-
-    async def transform(self, pieces: AsyncIterator[Any], context: WorkflowContext) -> Pieces:
-        """Call the function for each piece."""
-        async for piece in pieces:
-            yield await self._run(piece, context)
+        return cast("Out", await self._call(input_data, context))
 
     def __call__(self, input_data: In, /, *arguments: Any, **keywords: Any) -> Any:
         """Call the function itself, as before it became a step."""
@@ -83,9 +73,9 @@ def as_step(thing: Any) -> WorkflowPrimitive[Any, Any]:
 
 def checked_function(thing: Any) -> Callable[..., Any]:
     """Refuse what can't be called as a step."""
-    if isinstance(thing, type) and issubclass(thing, WorkflowPrimitive):
-        raise _functions.refuse_non_step(thing)
-    if not callable(thing):
+    if isinstance(thing, WorkflowPrimitive):
+        raise CompositionError(f"{thing.name!r} is a step already")
+    if not callable(thing) or (isinstance(thing, type) and issubclass(thing, WorkflowPrimitive)):
         raise _functions.refuse_non_step(thing)
     if _functions.is_generator(thing):
         name = _functions.function_name(thing)
@@ -94,6 +84,18 @@ def checked_function(thing: Any) -> Callable[..., Any]:
             '@step(join="".join) or @step(join=list)'
         )
     return cast("Callable[..., Any]", thing)
+
+
+class PieceStep(FunctionStep[In, Out]):
+    """A function that works piece by piece in a stream; `step(per_piece=True)` makes it.
+
+    Executed, it is called with the whole; streamed, with each piece as it comes.
+    """
+
+    async def transform(self, pieces: AsyncIterator[Any], context: WorkflowContext) -> Pieces:
+        """Call the function for each piece."""
+        async for piece in pieces:
+            yield await self._call(piece, context)
 
 
 class GeneratorStep(FunctionStep[In, Out]):
@@ -168,6 +170,7 @@ def step(
     /,
     *,
     join: Callable[[list[Any]], Any] | None = None,
+    per_piece: bool = False,
     **options: Any,
 ) -> Any:
     """Make a function a step, with the operators; also with options, as `@step(thread=True)`.
@@ -175,7 +178,8 @@ def step(
     Args:
         function: `f(data)` or `f(data, context)`, sync or async.
         join: For an async generator function, which streams: makes its pieces one result.
-        options: `name`, `thread` and `per_piece`, as `FunctionStep` takes them.
+        per_piece: When the workflow streams, call it for each piece instead of for the whole.
+        options: `name` and `thread`, as `FunctionStep` takes them.
 
     Example:
         ```python
@@ -197,11 +201,8 @@ def step(
     def decorate(function: Callable[..., Any]) -> WorkflowPrimitive[Any, Any]:
         if join is not None:
             return GeneratorStep(function, join, **options)
-        return (
-            as_step(function)
-            if not options
-            else FunctionStep(checked_function(function), **options)
-        )
+        kind = PieceStep if per_piece else FunctionStep
+        return kind(checked_function(function), **options)
 
     return decorate if function is None else decorate(function)
 
