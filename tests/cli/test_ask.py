@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -70,8 +70,13 @@ def test_json_is_one_object(tta: Run, docs: Path) -> None:
     assert code == told["exit_code"] == 4
     assert err == ""
     assert told["citations"][0] == {
-        **{"number": 1, "path": f"{docs.as_posix()}/lamp.md", "line_start": 5, "line_end": 5},
-        **{"page": None, "title": "Lamp", "headings": ["Lamp", "Power"]},
+        "number": 1,
+        "path": f"{docs.as_posix()}/lamp.md",
+        "line_start": 5,
+        "line_end": 5,
+        "page": None,
+        "title": "Lamp",
+        "headings": ["Lamp", "Power"],
         "quote": "The battery lasts nine hours.",
     }
     assert told["skipped"][0]["reason"].startswith("is binary")
@@ -130,14 +135,17 @@ def test_version_and_help() -> None:
 class Server(BaseHTTPRequestHandler):
     """Speaks as much of OpenAI's protocol as one answer needs."""
 
-    asked: list[dict[str, Any]] = []
+    asked: ClassVar[list[dict[str, Any]]] = []
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.asked.append(asked)
         message = {"role": "assistant", "content": "Nine hours [1]. Or ten [7]."}
         answer = {
-            **{"id": "1", "object": "chat.completion", "created": 1, "model": asked["model"]},
+            "id": "1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": asked["model"],
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18},
         }
@@ -148,7 +156,7 @@ class Server(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
 
@@ -188,9 +196,9 @@ def command(*arguments: object) -> list[str]:
 
 
 def test_a_foreign_encoding_shows_escapes(docs: Path, tmp_path: Path) -> None:
-    (docs / "heat.md").write_text("It works at −20 °C in the café.\n", encoding="utf-8")
+    (docs / "heat.md").write_text("It works at \u221220 °C in the café.\n", encoding="utf-8")
     done = subprocess.run(
-        command("ask", "café at −20 °C?", "--docs", docs, "--index", tmp_path / "i"),
+        command("ask", "café at \u221220 °C?", "--docs", docs, "--index", tmp_path / "i"),
         env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
         capture_output=True,
         check=False,

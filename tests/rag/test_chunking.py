@@ -79,7 +79,8 @@ def test_page_is_a_border() -> None:
 def test_sentences() -> None:
     text = (
         'Dr. Smith et al. paid approx. 3.5 EUR. It was No. 5! "Really?" he said.\n'
-        "1. Press the button. Then wait.\n- item one\n| a | b |\n| c. d | e |\nShort\nNext. 这是。那是！"
+        "1. Press the button. Then wait.\n- item one\n| a | b |\n| c. d | e |\nShort\n"
+        "Next. 这是。那是！"
     )
     assert sentences(text) == [
         *("Dr. Smith et al. paid approx. 3.5 EUR.", "It was No. 5!", '"Really?" he said.'),
@@ -93,11 +94,11 @@ def test_sentences() -> None:
 )
 @pytest.mark.parametrize("name", ["a.md", "a.html"])
 def test_time_grows_with_the_size_alone(piece: str, name: str) -> None:
-    """A square would take hours for a megabyte."""
+    """A square would take hours for such a text."""
     started = time.process_time()
-    document = parse_document(name, (piece * (1_000_000 // len(piece)) + "x").encode())
+    document = parse_document(name, (piece * (300_000 // len(piece)) + "x").encode())
     Chunker().split(document)
-    assert time.process_time() - started < 8
+    assert time.process_time() - started < 5
 
 
 def test_too_small_chunks_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -104,20 +105,16 @@ async def test_a_stop_at_any_moment_loses_and_doubles_nothing(folder: Path, mome
     store = Stopping()
     async with Index(FakeEmbedder(), store, Manifest()) as index:
         store.left = moment if moment < 6 else 1_000_000
-        try:
+        with suppress(KeyError):
             await ingest(index, folder)
-        except KeyError:
-            pass
         (folder / "new.md").write_text("# New\n\nA new one.\n")
         (folder / "price.txt").unlink()
         (folder / "lamp.md").write_text(
             "\n" + (folder / "lamp.md").read_text().replace("nine", "ten")
         )
         store.left = moment - 5 if moment >= 6 else 1_000_000
-        try:
+        with suppress(KeyError):
             await ingest(index, folder)
-        except KeyError:
-            pass
         store.left = 1_000_000
         await ingest(index, folder)
         async with Index(FakeEmbedder()) as fresh:

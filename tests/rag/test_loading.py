@@ -48,7 +48,8 @@ def test_html_has_visible_text_headings_and_source_lines() -> None:
         "<!DOCTYPE html>\n<html><head>\n<title>The\n lamp</title>\n<style>p {}</style></head>\n"
         "<body><nav>Home</nav>\n<h1>Lamp <em>One</em></h1>\n<p>First line\nand <b>sec</b>ond &amp; "
         "caf&eacute;.</p>\n<!-- hidden\ncomment -->\n<p hidden>no</p>\n"
-        "<table><tr><td>Price</td><td>9&nbsp;&euro;</td></tr>\n<tr><td>Weight</td><td>1 kg</td></tr></table>\n"
+        "<table><tr><td>Price</td><td>9&nbsp;&euro;</td></tr>\n"
+        "<tr><td>Weight</td><td>1 kg</td></tr></table>\n"
         "<script>var no = 1;</script>\n<p>Caf&eacute; last.</p></body></html>\n"
     )
     document = read_html("lamp.html", source.encode())
@@ -116,8 +117,11 @@ def test_walk_is_sorted_and_stays_inside(tmp_path: Path) -> None:
     files = list(find_files(root))
     assert [each.path for each in files if each.ignored is None] == ["a.TXT", "b.md", "sub/c.html"]
     assert {each.path: each.ignored for each in files if each.ignored} == {
-        **{".git": "hidden", ".hidden.md": "hidden", "link.md": "link"},
-        **{"sub/loop": "link", "x.docx": "type"},
+        ".git": "hidden",
+        ".hidden.md": "hidden",
+        "link.md": "link",
+        "sub/loop": "link",
+        "x.docx": "type",
     }
 
 

@@ -32,8 +32,8 @@ __all__ = ["AskOptions", "run_ask"]
 
 _DEFAULT_MODEL = "openai:gpt-4.1-mini"
 _NO_MODEL = (
-    "No model was called: the answer is quoted from the documents. Set OPENAI_API_KEY, or give "
-    "--model openai:NAME (and --base-url URL for another server), and a model writes it."
+    "No model was called; what is found is quoted. Set OPENAI_API_KEY, or give --model openai:NAME "
+    "(and --base-url URL for another server), and a model writes the answer."
 )
 
 
@@ -152,8 +152,8 @@ async def _ask(options: AskOptions, model: ChatModel | None) -> _Outcome:
 def _nothing_read(options: AskOptions, report: IngestReport) -> str:
     reasons = "".join(f"\n  {each.path} {each.reason}" for each in report.skipped)
     return (
-        f"there is nothing to read in {str(options.docs)!r}: {report.ignored} files are of other types, "
-        f"{len(report.skipped)} can't be read{reasons}"
+        f"there is nothing to read in {str(options.docs)!r}: {report.ignored} files are of other "
+        f"types, {len(report.skipped)} can't be read{reasons}"
     )
 
 

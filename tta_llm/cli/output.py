@@ -21,7 +21,7 @@ def plain(text: str) -> str:
 
 def print_text(text: str, *, to_stderr: bool = False) -> None:
     """Print a text from anywhere."""
-    print(plain(text), file=sys.stderr if to_stderr else sys.stdout)  # noqa: T201 - this is the place
+    print(plain(text), file=sys.stderr if to_stderr else sys.stdout)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

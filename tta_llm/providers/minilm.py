@@ -1,4 +1,4 @@
-"""An embedder that works with no key and no network: all-MiniLM-L6-v2 on this machine's processor."""
+"""An embedder that needs no key and no network: all-MiniLM-L6-v2 on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import onnxruntime as ort
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from tta_llm.core import WorkflowContext
-from tta_llm.core._functions import finish_in_thread
+from tta_llm.core.threads import finish_in_thread
 from tta_llm.providers.embedder import Embedder, Vectors
 
 __all__ = ["MiniLM"]
@@ -35,7 +35,7 @@ def load_tokenizer() -> Tokenizer:
     packed = importlib.resources.files("tta_llm.providers") / "data" / _VOCABULARY
     words = gzip.decompress(packed.read_bytes()).decode("utf-8").splitlines()
     vocabulary = {word: number for number, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - no password
     tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

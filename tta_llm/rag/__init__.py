@@ -1,4 +1,4 @@
-"""Answers from documents: loading, chunking, an index, search, and the pipeline that puts them together.
+"""Answers from documents: loading, chunking, an index, search, and the pipeline of them all.
 
 The parts are imported when they are first used: some bring libraries that take a second to load.
 """

@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import MissingExtraError, TTAError
 from tta_llm.rag.documents import Chunk
@@ -20,7 +22,7 @@ __all__ = ["ChromaStore"]
 _COLLECTION = "chunks"
 _GROUP = 1_000
 # Room to look around in for the nearest; a smaller graph search misses some of the first hundred.
-_SETTINGS = {"hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200}}
+_SETTINGS: Any = {"hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200}}
 
 
 class ChromaStore:
@@ -90,7 +92,7 @@ class ChromaStore:
         """The chunks nearest to a vector, the nearest first."""
         found = await finish_in_thread(
             lambda: self._collection.query(
-                query_embeddings=[vector], n_results=top_k, include=["distances"]
+                query_embeddings=vector[np.newaxis], n_results=top_k, include=["distances"]
             )
         )
         if not found["ids"]:
@@ -126,8 +128,8 @@ class ChromaStore:
 
 def _open(folder: Path) -> chromadb.api.ClientAPI:
     try:
-        import chromadb
-        from chromadb.config import Settings
+        import chromadb  # noqa: PLC0415 - an extra
+        from chromadb.config import Settings  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("the Chroma store", "chroma") from error
     try:
@@ -165,9 +167,9 @@ def _metadata(chunk: Chunk) -> dict[str, str | int]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _chunk(id: str, text: str, metadata: Any) -> Chunk:
+def _chunk(name: str, text: str, metadata: Any) -> Chunk:
     return Chunk(
-        id=id,
+        id=name,
         path=metadata["path"],
         title=metadata["title"],
         headings=tuple(json.loads(metadata["headings"])),

@@ -38,8 +38,8 @@ _SENTENCE_END = re.compile(
     re.MULTILINE,
 )
 _ABBREVIATIONS = frozenset(
-    "al approx ca cf co corp dept dr e.g eg fig figs gen i.e inc jr ltd mr mrs ms nos pp prof rev sr "
-    "st tel vol vs z.b bzw d.h nr".split()
+    "al approx ca cf co corp dept dr e.g eg fig figs gen i.e inc jr ltd mr mrs ms nos pp prof rev "
+    "sr st tel vol vs z.b bzw d.h nr".split()
 )
 _LAST_WORD = re.compile(r"([\w.]+)$")
 

@@ -21,14 +21,14 @@ _LINE_ENDS = re.compile(r"\r\n?")
 
 
 def decode(data: bytes, *, declared: str | None = None) -> str:
-    """Decode by the byte order mark, else by the declared encoding, else as UTF-8.
+    r"""Decode by the byte order mark, else by the declared encoding, else as UTF-8.
 
     Args:
         data: The file's bytes.
         declared: An encoding that the file itself names.
 
     Returns:
-        The text, each line ended by `\\n`.
+        The text, each line ended by `\n`.
 
     Raises:
         DocumentError: The bytes are not text, or not in that encoding. The message is a reason
@@ -58,7 +58,7 @@ def _known(encoding: str | None) -> str | None:
     except LookupError:
         return None
     # `lookup` also knows codecs such as hex and zlib, which do not give text.
-    return found.name if found._is_text_encoding else None
+    return found.name if found._is_text_encoding else None  # noqa: SLF001 - there is no public way to ask
 
 
 def _why_not_text(data: bytes, error: UnicodeDecodeError) -> str:

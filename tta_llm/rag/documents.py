@@ -24,12 +24,12 @@ class Heading:
 
 @dataclass(frozen=True)
 class Document:
-    """A loaded text that remembers where in its file each character stands.
+    r"""A loaded text that remembers where in its file each character stands.
 
     Args:
         path: The file's name below the folder that was loaded, with `/` between the parts.
         title: The document's own title, or the file's name where it has none.
-        text: The text, with `\\n` at the end of each line.
+        text: The text, with `\n` at the end of each line.
         kind: What the file was.
         headings: The sections, in order.
         pages: The offset at which each page begins; empty where the format has no pages.
@@ -40,7 +40,7 @@ class Document:
         ```python
         from tta_llm.rag import Document
 
-        document = Document(path="a.txt", title="a", text="one\\ntwo\\nthree", kind="text")
+        document = Document(path="a.txt", title="a", text="one\ntwo\nthree", kind="text")
         assert document.line_at(4) == 2
         ```
     """

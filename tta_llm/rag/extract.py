@@ -21,8 +21,8 @@ __all__ = ["MIN_RELEVANCE", "ExtractAnswer"]
 MIN_RELEVANCE = 0.475
 """A sentence answers when its cosine with the question and its coverage average to this.
 
-Checked on two sets of documents: of 44 and 13 questions with an answer there, 84 and 77 in a hundred
-were answered; of 35 and 78 questions without one, 3 and 1 in a hundred.
+Checked on two sets of documents: of 44 and 13 questions with an answer there, 84 and 77 in a
+hundred were answered; of 35 and 78 questions without one, 3 and 1 in a hundred.
 """
 
 _MOST_LOOKED_AT = 60
@@ -51,8 +51,8 @@ class ExtractAnswer(WorkflowPrimitive[SearchResult, Answer]):
     """Quotes the sentences that answer a question best; each is a verbatim piece of a document.
 
     A sentence's relevance is the average of two evidences: the cosine between its vector and the
-    question's, and the share of the question's content whose words it has, the rare ones counting more.
-    A word that stands in no document counts most of all, so a question about something else fails.
+    question's, and the share of the question's content whose words it has. Rare words count more,
+    and one that stands in no document counts most of all, so a question about something else fails.
 
     Args:
         index: Knows the words, and embeds the sentences.

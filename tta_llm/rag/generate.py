@@ -71,7 +71,8 @@ def prompt(question: str, hits: Sequence[Hit]) -> str:
     texts = "\0".join((question, *(hit.chunk.text for hit in hits)))
     mark = hashlib.sha256(texts.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     sources = [
-        f"[source {number} {mark}: {_one_line(hit)}]\n{hit.chunk.text}\n[end of source {number} {mark}]"
+        f"[source {number} {mark}: {_one_line(hit)}]\n{hit.chunk.text}\n"
+        f"[end of source {number} {mark}]"
         for number, hit in enumerate(hits, 1)
     ]
     return "\n\n".join([*sources, f"Question: {question}"])

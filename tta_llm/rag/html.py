@@ -105,11 +105,11 @@ class _Page:
                 continue
             if not entering and tag in _HEADINGS:
                 self._end_heading(_HEADINGS[tag])
-            self._widen_gap(tag, entering)
+            self._widen_gap(tag, entering=entering)
             if entering and tag in _HEADINGS:
                 self._open_heading = len(self._pieces)
 
-    def _widen_gap(self, tag: str, entering: bool) -> None:
+    def _widen_gap(self, tag: str, *, entering: bool) -> None:
         if tag in _PARAGRAPHS:
             gap = "\n\n"
         elif tag in _ROWS:

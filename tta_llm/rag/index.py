@@ -19,7 +19,7 @@ __all__ = ["Index"]
 
 
 class Index:
-    """Chunks that can be searched by meaning and by words.
+    r"""Chunks that can be searched by meaning and by words.
 
     Close it, or use it as `async with`.
 
@@ -40,7 +40,7 @@ class Index:
 
         async def main() -> int:
             with TemporaryDirectory() as folder:
-                Path(folder, "lamp.md").write_text("# Lamp\\n\\nIt shines for nine hours.\\n")
+                Path(folder, "lamp.md").write_text("# Lamp\n\nIt shines for nine hours.\n")
                 async with Index() as index:
                     report = await IngestDocuments(index).execute(folder, WorkflowContext())
                     return report.chunks

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.core.threads import finish_in_thread
@@ -111,12 +110,13 @@ class IngestDocuments(WorkflowPrimitive[str | Path, IngestReport]):
     async def execute(self, input_data: str | Path, context: WorkflowContext) -> IngestReport:
         """Make the index hold the documents below the path."""
         root = Path(input_data)
-        if not root.exists():
+        if not await finish_in_thread(root.exists):
             raise FileNotFoundError(f"there is no file or folder {str(root)!r}")
         folder = self._index.folder
         async with exclusive(folder / "lock.sqlite3" if folder else None):
             await self._prepare()
-            return await _Run(self, root, context).finish()
+            run = _Run(self._index, self._chunker, self._on_progress, root, context)
+            return await run.finish()
 
     async def _prepare(self) -> None:
         index, manifest = self._index, self._index.manifest
@@ -134,9 +134,16 @@ class IngestDocuments(WorkflowPrimitive[str | Path, IngestReport]):
 class _Run:
     """One ingestion under way."""
 
-    def __init__(self, step: IngestDocuments, root: Path, context: WorkflowContext) -> None:
-        self._index, self._chunker = step._index, step._chunker
-        self._tell, self._root, self._context = step._on_progress, root, context
+    def __init__(
+        self,
+        index: Index,
+        chunker: Chunker,
+        tell: Callable[[Progress], None],
+        root: Path,
+        context: WorkflowContext,
+    ) -> None:
+        self._index, self._chunker, self._tell = index, chunker, tell
+        self._root, self._context = root, context
         self._report = IngestReport()
         self._known = self._index.manifest.documents()
         self._stored: set[str] = set()

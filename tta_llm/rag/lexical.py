@@ -22,16 +22,17 @@ _WORD = re.compile(r"\w+")
 _UNSEEN = 50
 # Words that carry a sentence's grammar, and a question's; what it is about is in the others.
 _FUNCTION_WORDS = frozenset(
-    "a about above after again all also am an and any anybody anyone anything are as ask at be "
-    "because been before being below between both but by can cannot could did do does doing don "
-    "done down during each else ever every explain few find for from further get gets getting give "
-    "gives go goes going got had has have having he her here hers him his how i if in into is it "
-    "its itself just know let like ll lot many may me might mine more most much must my myself need "
-    "no nor not of off on once one only or other our ours out over own please re s same say says "
-    "shall she should show so some somebody someone something still such t take tell than that the "
-    "their theirs them then there these they thing things this those through to too under until up "
-    "us use used using ve very want was we were what when where whether which while who whom whose "
-    "why will with would you your yours".split()
+    "a about above after again all also am an and any anybody anyone anything are as ask at "
+    "be because been before being below between both but by can cannot could did do does "
+    "doing don done down during each else ever every explain few find for from further get "
+    "gets getting give gives go goes going got had has have having he her here hers him his "
+    "how i if in into is it its itself just know let like ll lot many may me might mine more "
+    "most much must my myself need no nor not of off on once one only or other our ours out "
+    "over own please re s same say says shall she should show so some somebody someone "
+    "something still such t take tell than that the their theirs them then there these they "
+    "thing things this those through to too under until up us use used using ve very want was "
+    "we were what when where whether which while who whom whose why will with would you your "
+    "yours".split()
 )
 
 
@@ -98,7 +99,7 @@ class LexicalIndex:
 class _Postings:
     """BM25 as Lucene computes it (k1 1.5, b 0.75), from lists of terms.
 
-    bm25s gives the same figures, but its progress bars leave a thread behind even when switched off.
+    bm25s gives the same figures, but its progress bars leave a thread behind even when off.
     """
 
     def __init__(self, texts: list[list[str]]) -> None:

@@ -148,7 +148,7 @@ def parse_document(path: str, data: bytes) -> Document:
 
 
 def read_document(file: str | Path) -> Document:
-    """Load one Markdown, text, HTML or PDF file.
+    r"""Load one Markdown, text, HTML or PDF file.
 
     Raises:
         DocumentError: It can't be read; the message names it and says why.
@@ -161,7 +161,7 @@ def read_document(file: str | Path) -> Document:
 
         with TemporaryDirectory() as folder:
             file = Path(folder, "lamp.md")
-            file.write_text("# Lamp\\n\\nIt shines.\\n")
+            file.write_text("# Lamp\n\nIt shines.\n")
             assert read_document(file).title == "Lamp"
         ```
     """

@@ -22,11 +22,11 @@ def rag_pipeline(
     top_k: int = 6,
     ttl_seconds: float = 3600,
 ) -> WorkflowPrimitive[str, Answer]:
-    """Compose the workflow that answers questions from an index.
+    r"""Compose the workflow that answers questions from an index.
 
     Args:
         index: What is searched; it stays yours to close.
-        model: Writes the answer with citations. Without one the answer is quoted from the documents.
+        model: Writes the answer with citations. Without one the documents are quoted.
         top_k: How many chunks the answer may rest on.
         ttl_seconds: How long a search is remembered; a change of the index forgets it at once.
 
@@ -38,7 +38,7 @@ def rag_pipeline(
 
         index = Index()
         with TemporaryDirectory() as folder:
-            Path(folder, "lamp.md").write_text("# Lamp\\n\\nThe battery lasts nine hours.\\n")
+            Path(folder, "lamp.md").write_text("# Lamp\n\nThe battery lasts nine hours.\n")
             IngestDocuments(index).run(folder)
         answer = rag_pipeline(index).run("How long does the battery last?")
         assert answer.citations[0].quote == "The battery lasts nine hours."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.core.threads import finish_in_thread
@@ -21,8 +22,8 @@ _PAIRS_WEIGHT = 0.1
 class RerankResults(WorkflowPrimitive[SearchResult, SearchResult]):
     """Orders the first hits anew by how much of the question each covers, and how close together.
 
-    To the search's score it adds the share of the question's content whose words stand in the chunk,
-    and the share of its neighbouring words that are neighbours there, too.
+    To the search's score it adds the share of the question's content whose words stand in the
+    chunk, and the share of its neighbouring words that are neighbours there, too.
 
     Args:
         index: Knows which words are telling.
@@ -52,7 +53,7 @@ def _rerank(result: SearchResult, words: LexicalIndex) -> list[Hit]:
 
 def _scored(hit: Hit, asked: list[str], given: list[str], words: LexicalIndex) -> Hit:
     coverage = words.share(set(asked), set(given))
-    pairs = set(zip(asked, asked[1:], strict=False))
-    together = len(pairs.intersection(zip(given, given[1:], strict=False))) / max(len(pairs), 1)
+    pairs = set(pairwise(asked))
+    together = len(pairs.intersection(pairwise(given))) / max(len(pairs), 1)
     score = hit.score + _COVERAGE_WEIGHT * coverage + _PAIRS_WEIGHT * together
     return replace(hit, score=score, coverage=coverage)

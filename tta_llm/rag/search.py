@@ -36,8 +36,8 @@ class Hit:
     Args:
         chunk: What was found.
         score: What the order follows; comparable within one search only.
-        dense: The cosine of the question's vector and the chunk's; 0 when it was found by words alone.
-        lexical: The BM25 score; 0 when it was found by meaning alone.
+        dense: The cosine of the question's vector and the chunk's; 0 when words alone found it.
+        lexical: The BM25 score; 0 when meaning alone found it.
         coverage: The share of the question's content whose words stand in the chunk; 0 to 1.
     """
 
