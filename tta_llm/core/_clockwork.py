@@ -12,19 +12,28 @@ from tta_llm.errors import DeadlineExceededError
 
 
 @asynccontextmanager
-async def arm(context: WorkflowContext, owner: str) -> AsyncGenerator[WorkflowContext, None]:
+async def arm(
+    context: WorkflowContext, owner: str, *, had: float | None = None
+) -> AsyncGenerator[WorkflowContext, None]:
     """Cancel the block at the context's deadline; inside, use the context that this gives.
+
+    Args:
+        context: Whose deadline it is.
+        owner: Who runs out of time, for the error.
+        had: How many seconds it had in all, when the block is not the first part of it.
 
     Raises:
         DeadlineExceededError: When the time ran out, or had run out before the block began.
     """
-    seconds = context.remaining_seconds()
-    if context.deadline is None or seconds is None:
+    remaining = context.remaining_seconds()
+    if context.deadline is None or remaining is None:
         yield context
         return
-    if seconds <= 0:
+    if remaining <= 0:
         raise DeadlineExceededError(
-            f"no time was left for {owner!r}: the deadline passed before it began"
+            _ran_out(owner, had)
+            if had
+            else f"no time was left for {owner!r}: the deadline passed before it began"
         )
     try:
         async with context.clock.timeout_at(context.deadline) as scope:
@@ -36,12 +45,17 @@ async def arm(context: WorkflowContext, owner: str) -> AsyncGenerator[WorkflowCo
         stopped = error.__cause__ or error
         place = path_of(stopped)
         forget_path(stopped)
-        raise DeadlineExceededError(
-            f"{owner!r} ran out of time after {seconds:.3g} s" + (f", {place}" if place else "")
-        ) from stopped
+        told = _ran_out(owner, had or remaining) + (f", {place}" if place else "")
+        raise DeadlineExceededError(told) from stopped
 
 
-async def next_in_time(pieces: AsyncIterator[Any], context: WorkflowContext, owner: str) -> Any:
+def _ran_out(owner: str, seconds: float) -> str:
+    return f"{owner!r} ran out of time after {seconds:.3g} s"
+
+
+async def next_in_time(
+    pieces: AsyncIterator[Any], context: WorkflowContext, owner: str, had: float | None
+) -> Any:
     """Wait for the next piece, at most until the context's deadline."""
-    async with arm(context, owner):
+    async with arm(context, owner, had=had):
         return await anext(pieces)

@@ -29,6 +29,12 @@ def path_of(error: BaseException | None) -> str | None:
     return next((str(note) for note in notes if isinstance(note, PathNote)), None)
 
 
+def carry_path(source: BaseException | None, target: BaseException) -> None:
+    """Give an error the path of another, which told it in a task of its own."""
+    if source is not None and (path := path_of(source)):
+        add_place(target, path.removeprefix("in "))
+
+
 def forget_path(error: BaseException) -> None:
     """Take the path off an error that is about to be raised afresh."""
     if notes := getattr(error, "__notes__", None):

@@ -110,12 +110,12 @@ async def run_observed(primitive: Any, input_data: Any, context: WorkflowContext
 
 
 async def _stream_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Pieces:
-    armed = context._with_clock_armed()
+    armed, had = context._with_clock_armed(), context.remaining_seconds()
     pieces = stream_observed(primitive, primitive._pieces(input_data, armed), armed)
     try:
         while True:
             try:
-                piece = await next_in_time(pieces, context, primitive.name)
+                piece = await next_in_time(pieces, context, primitive.name, had)
             except StopAsyncIteration:
                 return
             yield piece

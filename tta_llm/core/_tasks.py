@@ -20,6 +20,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
+from tta_llm.core._paths import add_place, carry_path
+
 T = TypeVar("T")
 _END: Final = object()
 
@@ -56,6 +58,10 @@ async def run_together(
     tasks = [loop.create_task(group.run(index, call)) for index, call in enumerate(calls)]
     try:
         await group.over
+    except asyncio.CancelledError as stopped:
+        await end_tasks(tasks)
+        carry_path(next(iter(group.errors), None), stopped)
+        raise
     finally:
         await end_tasks(tasks)
         for call in calls:
@@ -145,6 +151,7 @@ class Pool(Generic[T]):
     ) -> None:
         self._call, self._ordered, self._stop_at_error = call, ordered, stop_at_error
         self._stopped = False
+        self._interrupted: asyncio.CancelledError | None = None
         self._is_async = isinstance(items, AsyncIterable)
         self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
         self._turn = asyncio.Lock()
@@ -171,6 +178,10 @@ class Pool(Generic[T]):
                 self._room.set()
                 self._news.clear()
                 await self._news.wait()
+        except asyncio.CancelledError as stopped:
+            await end_tasks(workers)
+            carry_path(self._interrupted, stopped)
+            raise
         finally:
             await end_tasks(workers)
         for worker in workers:
@@ -191,6 +202,10 @@ class Pool(Generic[T]):
             self._begun += 1
             try:
                 outcome = BatchItem(index, await call(item), None)
+            except asyncio.CancelledError as error:
+                add_place(error, f"item {index}")
+                self._interrupted = self._interrupted or error
+                raise
             except Exception as error:
                 outcome = BatchItem(index, None, error)
                 self._stopped = self._stop_at_error
