@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
+
+from tta_llm.errors import CompositionError
 
 
 def at_least(least: int, number: Any, name: str) -> int:
@@ -11,6 +14,15 @@ def at_least(least: int, number: Any, name: str) -> int:
     if type(number) is not int or number < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, not {number!r}")
     return number
+
+
+def listed(things: Any, name: str) -> list[Any]:
+    """Refuse a single thing where a list of them is meant, and a set, which has no order."""
+    if isinstance(things, (str, bytes, set, frozenset)) or not isinstance(things, Iterable):
+        raise CompositionError(
+            f"{name} is a list, in order, and not a {type(things).__name__}: put it in a list"
+        )
+    return list(things)
 
 
 def positive(seconds: Any, name: str) -> float:
@@ -23,7 +35,7 @@ def positive(seconds: Any, name: str) -> float:
 def amount(value: Any, unit: str) -> Any:
     """Refuse an amount that is negative, infinite or not a number; None passes."""
     if value is not None and not (_is_number(value) and 0 <= value < math.inf):
-        raise ValueError(f"{value!r} {unit} make no sense: give 0 or more")
+        raise ValueError(f"{value!r} {unit} makes no sense: give 0 or more")
     return value
 
 

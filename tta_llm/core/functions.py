@@ -198,9 +198,11 @@ def step(
         ```
     """
 
-    def decorate(function: Callable[..., Any]) -> WorkflowPrimitive[Any, Any]:
+    def decorate(function: Any) -> WorkflowPrimitive[Any, Any]:
         if join is not None:
             return GeneratorStep(function, join, **options)
+        if isinstance(function, WorkflowPrimitive) and not (per_piece or options):
+            return function
         kind = PieceStep if per_piece else FunctionStep
         return kind(checked_function(function), **options)
 

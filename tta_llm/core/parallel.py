@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast, overload
 
 from tta_llm.core import _builders, _joins, _tasks
-from tta_llm.core._checks import at_least, one_of
+from tta_llm.core._checks import at_least, listed, one_of
 from tta_llm.core._paths import add_place
 from tta_llm.core._supervision import run_observed
 from tta_llm.core._typing import (
@@ -114,7 +114,7 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
     ) -> None:
         super().__init__(name=name)
         self._keyed = isinstance(branches, Mapping)
-        parts = branches.values() if isinstance(branches, Mapping) else branches
+        parts = branches.values() if isinstance(branches, Mapping) else listed(branches, "branches")
         self.branches: tuple[WorkflowPrimitive[Any, Any], ...] = tuple(map(as_step, parts))
         if not self.branches:
             raise CompositionError("a fan-out needs at least one branch, and there is none")

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from tta_llm.core import _builders, _joins
+from tta_llm.core._checks import listed
 from tta_llm.core._paths import add_place
 from tta_llm.core._supervision import run_observed, stream_observed
 from tta_llm.core._typing import In, Out, Pieces, Run
@@ -48,7 +49,7 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
 
     def __init__(self, steps: Sequence[Any], *, name: str | None = None) -> None:
         super().__init__(name=name)
-        parts = [as_step(part) for part in steps]
+        parts = [as_step(part) for part in listed(steps, "steps")]
         if not parts:
             raise CompositionError("a sequence needs at least one step, and the list is empty")
         for left, right in itertools.pairwise(parts):

@@ -182,10 +182,12 @@ class _Entries:
 class _Flight:
     """One computation that any number of callers wait for."""
 
-    __slots__ = ("_told", "_waiters", "is_open", "task")
+    __slots__ = ("_notes", "_waiters", "is_open", "task")
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.task, self._waiters, self._told = task, 0, False
+        self.task, self._waiters = task, 0
+        self._notes: list[str] | None = None
+        """Those of the error, before the first caller was told."""
         self.is_open = True
         """Whether one more caller may still wait for it."""
 
@@ -203,19 +205,21 @@ class _Flight:
 
     def _outcome(self) -> Any:
         error = None if self.task.cancelled() else self.task.exception()
-        if error is None or not self._told:
-            self._told = True
+        if error is None:
             return self.task.result()
-        raise _twin(error)
+        # Each caller notes its own path on the error, so each gets one of its own.
+        if self._notes is not None:
+            raise _twin(error, self._notes)
+        self._notes = list(getattr(error, "__notes__", ()))
+        raise error
 
 
-def _twin(error: BaseException) -> BaseException:
-    """Copy an error, so that each caller's path is noted on its own."""
+def _twin(error: BaseException, notes: list[str]) -> BaseException:
     try:
         twin = copy.copy(error)
     except Exception:  # an error class with a constructor of its own need not be copyable
         return error
-    twin.__dict__["__notes__"] = list(getattr(error, "__notes__", ()))
+    twin.__dict__["__notes__"] = list(notes)
     twin.__cause__, twin.__context__ = error.__cause__, error.__context__
     twin.__suppress_context__ = error.__suppress_context__
     return twin.with_traceback(error.__traceback__)

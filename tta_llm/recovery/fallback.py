@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, cast, overload
 
+from tta_llm.core._checks import listed
 from tta_llm.core._paths import add_place, note_once
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
@@ -89,11 +90,12 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        if not fallbacks:
+        others = listed(fallbacks, "fallbacks")
+        if not others:
             raise CompositionError(
                 "a fallback needs at least one other choice, and `fallbacks` is empty"
             )
-        self.choices = tuple(map(as_step, (primary, *fallbacks)))
+        self.choices = tuple(map(as_step, (primary, *others)))
         self._falls_through = as_filter(fallback_on)
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
@@ -115,8 +117,9 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
             except Exception as error:
                 self._go_on_after(error, failed, context)
                 continue
-            async for delivered in _rest(piece, pieces):
-                yield delivered
+            async with aclosing(_rest(piece, pieces, self._place(len(failed) + 1))) as rest:
+                async for delivered in rest:
+                    yield delivered
             return
         raise self._all_failed(failed)
 
@@ -159,8 +162,8 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         return gives[0] if all(each == gives[0] for each in gives) else Any
 
 
-async def _rest(piece: Any, pieces: Pieces) -> Pieces:
-    """Yield the first piece and those after it; an error then tells how far the stream had come."""
+async def _rest(piece: Any, pieces: Pieces, place: str) -> Pieces:
+    """Yield the first piece and those after it; an error tells how far the stream had come."""
     delivered = 0
     async with aclosing(pieces):
         try:
@@ -171,5 +174,6 @@ async def _rest(piece: Any, pieces: Pieces) -> Pieces:
                 delivered += 1
                 yield later
         except Exception as error:
+            add_place(error, place)
             note_once(error, f"{delivered} pieces of the stream had been delivered")
             raise
