@@ -57,7 +57,8 @@ class ChromaStore:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._client = _open(Path(folder))
+        # Its type leaves `close` out.
+        self._client: Any = _open(Path(folder))
         self._collection: chromadb.Collection = self._client.get_or_create_collection(
             _COLLECTION, configuration=_SETTINGS, embedding_function=None
         )
@@ -112,7 +113,7 @@ class ChromaStore:
         """End Chroma's threads and close its files; closing twice is no error."""
         if not self._closed:
             self._closed = True
-            await finish_in_thread(_close, self._client)
+            await finish_in_thread(self._client.close)
 
     def _read_all(self) -> list[Chunk]:
         chunks: list[Chunk] = []
@@ -181,9 +182,3 @@ def _chunk(name: str, text: str, metadata: Any) -> Chunk:
         page=metadata.get("page"),
         rows=tuple(json.loads(metadata.get("rows", "[]"))),
     )
-
-
-def _close(client: Any) -> None:
-    """End Chroma's threads; its older releases end them with the process."""
-    if hasattr(client, "close"):
-        client.close()
