@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # A chain of five thousand steps should not fill the terminal that asked for its repr.
 _MOST_LINES = 60
+# Mermaid refuses more than 500 edges and 50,000 characters.
+_MOST_NODES = 250
 
 
 def outline(primitive: WorkflowPrimitive[Any, Any]) -> str:
@@ -52,36 +54,46 @@ class _Chart:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self._numbers = itertools.count(1)
+        self._drawn = 0
 
     def draw(
-        self, part: WorkflowPrimitive[Any, Any], indent: str = "    "
+        self, part: WorkflowPrimitive[Any, Any] | None, indent: str = "    "
     ) -> tuple[list[str], list[str]]:
-        children = part.children()
-        if not children:
-            node = self._node(f'["{_escaped(part.name)}"]', indent)
+        if part is None or not part.children():
+            node = self._node(f'["{_escaped(part.name) if part else "… and more"}"]', indent)
             return [node], [node]
         if part.shape == "sequence":
             return self._chain(part, indent)
         return self._group(part, indent)
 
+    def _shown(
+        self, part: WorkflowPrimitive[Any, Any]
+    ) -> Iterator[tuple[str, WorkflowPrimitive[Any, Any] | None]]:
+        """Give the children, and None for all that are too many to draw."""
+        for label, child in part.children():
+            if self._drawn >= _MOST_NODES:
+                yield "…", None
+                return
+            yield label, child
+
     def _chain(self, part: WorkflowPrimitive[Any, Any], indent: str) -> tuple[list[str], list[str]]:
         starts: list[str] = []
         ends: list[str] = []
-        for _, child in part.children():
+        for _, child in self._shown(part):
             begins, finishes = self.draw(child, indent)
             self.lines += [f"{indent}{end} --> {begin}" for end in ends for begin in begins]
             starts, ends = starts or begins, finishes
         return starts, ends
 
     def _group(self, part: WorkflowPrimitive[Any, Any], indent: str) -> tuple[list[str], list[str]]:
-        box = f"g{next(self._numbers)}"
+        self._drawn += 1
+        box = f"g{self._drawn}"
         self.lines.append(f'{indent}subgraph {box}["{_escaped(_title(part))}"]')
         inner = indent + "    "
         fork = self._node(f'{{"{_escaped(part.name)}"}}', inner) if part.shape == "choice" else None
         starts: list[str] = []
         ends: list[str] = []
-        for label, child in part.children():
+        for label, child in self._shown(part):
             begins, finishes = self.draw(child, inner)
             if fork is not None:
                 self.lines += [
@@ -93,11 +105,17 @@ class _Chart:
         return [fork] if fork is not None else starts, ends
 
     def _node(self, shape: str, indent: str) -> str:
-        node = f"n{next(self._numbers)}"
+        self._drawn += 1
+        node = f"n{self._drawn}"
         self.lines.append(f"{indent}{node}{shape}")
         return node
 
 
+_ENTITIES = {
+    ord(c): f"#{name};" for c, name in zip('#"&<>', ("35", "quot", "amp", "lt", "gt"), strict=True)
+}
+
+
 def _escaped(text: str) -> str:
-    """Write what would end a quoted label as Mermaid's entity codes."""
-    return text.replace("#", "#35;").replace('"', "#quot;").replace("\n", " ")
+    """Write what would end a label, or be taken for markup, as Mermaid's entity codes."""
+    return text.translate(_ENTITIES).replace("\n", " ")

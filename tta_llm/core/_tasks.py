@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
-from tta_llm.core._paths import add_place, carry_path
+from tta_llm.core._paths import add_place, carry_path, note_once
 
 T = TypeVar("T")
 _END: Final = object()
@@ -43,19 +43,19 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 async def run_together(
-    calls: Sequence[Coroutine[Any, Any, T]], limit: int | None = None
+    starts: Sequence[Callable[[], Awaitable[T]]],
+    *,
+    limit: int | None = None,
+    collect: bool = False,
 ) -> list[T]:
     """Run all at the same time, or `limit` of them, and give the results in order.
 
     When one fails the others are cancelled and awaited, and its own error is raised; what else
-    failed by then is noted on it.
+    failed by then is noted on it. With `collect` the error takes the place of the result instead.
     """
-    if limit is not None and limit < len(calls):
-        turns = asyncio.Semaphore(limit)
-        calls = [_in_turn(turns, call) for call in calls]
     loop = asyncio.get_running_loop()
-    group: _Group[T] = _Group(loop, len(calls))
-    tasks = [loop.create_task(group.run(index, call)) for index, call in enumerate(calls)]
+    group: _Group[T] = _Group(loop, len(starts), limit, collect=collect)
+    tasks = [loop.create_task(group.run(index, start)) for index, start in enumerate(starts)]
     try:
         await group.over
     except asyncio.CancelledError as stopped:
@@ -64,8 +64,6 @@ async def run_together(
         raise
     finally:
         await end_tasks(tasks)
-        for call in calls:
-            call.close()  # one that never began would complain of never being awaited
     if group.errors:
         raise _joint_error(group.errors)
     return group.results
@@ -74,34 +72,36 @@ async def run_together(
 class _Group(Generic[T]):
     """Collects what the tasks of a fan-out come to; cheaper than a callback on each task."""
 
-    __slots__ = ("errors", "over", "results", "running")
+    __slots__ = ("_collect", "_running", "_turns", "errors", "over", "results")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, size: int, limit: int | None, *, collect: bool
+    ) -> None:
+        self._running, self._collect = size, collect
+        self._turns = None if limit is None else asyncio.Semaphore(limit)
         self.over = loop.create_future()
         """Done when all have ended, or one has failed."""
-        self.results: list[T] = cast("list[T]", [None] * size)
+        self.results: list[Any] = [None] * size
         self.errors: list[BaseException] = []
         """In the order in which they arose."""
-        self.running = size
 
-    async def run(self, index: int, call: Coroutine[Any, Any, T]) -> None:
+    async def run(self, index: int, start: Callable[[], Awaitable[T]]) -> None:
         try:
-            self.results[index] = await call
-        except (Exception, asyncio.CancelledError) as error:
+            if self._turns is not None:
+                await self._turns.acquire()
+            self.results[index] = await start()
+        except asyncio.CancelledError as error:
             self.errors.append(error)
-        self.running -= 1
-        if (not self.running or self.errors) and not self.over.done():
+        except Exception as error:
+            if self._collect:
+                self.results[index] = error
+            else:
+                self.errors.append(error)
+        if self._turns is not None and not self.errors:
+            self._turns.release()  # after a failure, what waits for its turn shall not begin
+        self._running -= 1
+        if (not self._running or self.errors) and not self.over.done():
             self.over.set_result(None)
-
-
-async def _in_turn(turns: asyncio.Semaphore, call: Coroutine[Any, Any, T]) -> T:
-    try:
-        await turns.acquire()
-        result = await call
-        turns.release()  # not after an error: what still waits for its turn shall not begin
-        return result
-    finally:
-        call.close()
 
 
 def _joint_error(errors: list[BaseException]) -> BaseException:
@@ -110,7 +110,7 @@ def _joint_error(errors: list[BaseException]) -> BaseException:
     for other in others:
         if not isinstance(other, asyncio.CancelledError):
             told = "".join(traceback.format_exception_only(other)).strip()
-            first.add_note("at the same time: " + told.replace("\n", "\n  "))
+            note_once(first, "at the same time: " + told.replace("\n", "\n  "))
     return first
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import types
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast, overload
 
 from tta_llm.core import _builders, _joins, _tasks
@@ -133,32 +134,18 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the branches at the same time."""
         if not configured():
-            return cast("Out", await self._run_branches(self._run_branch, input_data, context))
+            return cast("Out", await self._run_branches(_run_branch, input_data, context))
         with Timed(telemetry().parallel_total):
-            return cast("Out", await self._run_branches(self._run_measured, input_data, context))
+            return cast("Out", await self._run_branches(_run_measured, input_data, context))
 
     async def _run_branches(self, run: _RunBranch, input_data: In, context: WorkflowContext) -> Any:
-        collect = self.on_error == "collect"
-        calls = [run(number, input_data, context) for number in range(len(self.branches))]
+        branches = zip(self._labels, self.branches, strict=True)
         results = await _tasks.run_together(
-            list(map(_collected, calls)) if collect else calls, self.max_concurrency
+            [functools.partial(run, *branch, input_data, context) for branch in branches],
+            limit=self.max_concurrency,
+            collect=self.on_error == "collect",
         )
         return dict(zip(self._labels, results, strict=True)) if self._keyed else tuple(results)
-
-    async def _run_branch(self, number: int, input_data: In, context: WorkflowContext) -> Any:
-        try:
-            return await self.branches[number]._run(input_data, context)
-        except BaseException as error:
-            add_place(error, f"branch {self._labels[number]!r}")
-            raise
-
-    async def _run_measured(self, number: int, input_data: In, context: WorkflowContext) -> Any:
-        try:
-            with Timed(telemetry().parallel_branch, {names.BRANCH: self._labels[number]}):
-                return await run_observed(self.branches[number], input_data, context)
-        except BaseException as error:
-            add_place(error, f"branch {self._labels[number]!r}")
-            raise
 
     @overload  # type: ignore[override]
     def __or__(
@@ -211,16 +198,30 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
         return dict if self._keyed else types.GenericAlias(tuple, gives)
 
 
-_RunBranch: TypeAlias = Callable[[int, Any, WorkflowContext], Coroutine[Any, Any, Any]]
+_RunBranch: TypeAlias = Callable[
+    [str, WorkflowPrimitive[Any, Any], Any, WorkflowContext], Awaitable[Any]
+]
 
 
-async def _collected(call: Coroutine[Any, Any, Any]) -> Any:
+async def _run_branch(
+    label: str, branch: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
+) -> Any:
     try:
-        return await call
-    except Exception as error:
-        return error
-    finally:
-        call.close()
+        return await branch._run(input_data, context)
+    except BaseException as error:
+        add_place(error, f"branch {label!r}")
+        raise
+
+
+async def _run_measured(
+    label: str, branch: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
+) -> Any:
+    try:
+        with Timed(telemetry().parallel_branch, {names.BRANCH: label}):
+            return await run_observed(branch, input_data, context)
+    except BaseException as error:
+        add_place(error, f"branch {label!r}")
+        raise
 
 
 def _unique(labels: Iterable[str]) -> list[str]:

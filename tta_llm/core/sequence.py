@@ -85,8 +85,12 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
             raise
         return value
 
-    async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
+    def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the last step that makes pieces, through the steps that can transform them."""
+        pieces = self._stream_through(input_data, context)
+        return _timed(pieces, Timed(telemetry().sequential_total)) if configured() else pieces
+
+    async def _stream_through(self, input_data: In, context: WorkflowContext) -> Pieces:
         first = self._first_streamed
         source, *transforms = self.steps[first:]
         runs = self._measured_runs if configured() else self._runs
@@ -164,11 +168,12 @@ async def _just(value: Any) -> Pieces:
 def _open(part: WorkflowPrimitive[Any, Any], pieces: Pieces, context: WorkflowContext) -> Pieces:
     if not configured():
         return pieces
-    return _stream_measured(part, stream_observed(part, pieces, context))
+    timed = Timed(telemetry().sequential_step, {names.STEP: part.name})
+    return _timed(stream_observed(part, pieces, context), timed)
 
 
-async def _stream_measured(part: WorkflowPrimitive[Any, Any], pieces: Pieces) -> Pieces:
-    with Timed(telemetry().sequential_step, {names.STEP: part.name}):
+async def _timed(pieces: Pieces, timed: Timed) -> Pieces:
+    with timed:
         async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
