@@ -99,11 +99,11 @@ def test_what_was_really_spent_counts_even_when_it_was_more() -> None:
         budget.reserve(dollars=None, tokens=0)
 
 
-# ------------------------------------------------------------------------------------ unknown prices
+# ----------------------------------------------------------------------------------- unknown prices
 
 
 def test_an_unknown_price_is_refused_under_a_limit_in_dollars() -> None:
-    with pytest.raises(BudgetExceededError, match="price .* unknown.*unknown_price='allow'"):
+    with pytest.raises(BudgetExceededError, match=r"price .* unknown.*unknown_price='allow'"):
         Budget(dollars=1000).reserve(dollars=None, tokens=1)
 
 
@@ -123,7 +123,7 @@ def test_a_price_that_turns_out_unknown_books_the_worst_case() -> None:
     assert budget.spent.dollars == 0.25
 
 
-# ------------------------------------------------------------------------------------------ narrowing
+# ---------------------------------------------------------------------------------------- narrowing
 
 
 def test_what_a_part_spends_counts_for_the_whole() -> None:
@@ -144,10 +144,10 @@ def test_a_part_can_pass_neither_its_own_limit_nor_the_whole_ones() -> None:
     assert parts[1] is not None
     for part in (parts[0], parts[0], parts[1]):
         part.reserve(dollars=None, tokens=1)
-    for part in parts:
-        assert part is not None
+    for each in parts:
+        assert each is not None
         with pytest.raises(BudgetExceededError):
-            part.reserve(dollars=None, tokens=1)
+            each.reserve(dollars=None, tokens=1)
 
 
 def test_a_part_with_a_larger_budget_still_can_not_pass_the_whole() -> None:
@@ -165,7 +165,7 @@ def test_children_of_children_count_once_each() -> None:
     assert whole.spent.calls == 1
 
 
-# -------------------------------------------------------------------------------- at the same time
+# --------------------------------------------------------------------------------- at the same time
 
 
 async def test_branches_can_not_jointly_pass_the_limit() -> None:
@@ -177,7 +177,7 @@ async def test_branches_can_not_jointly_pass_the_limit() -> None:
             await asyncio.sleep(0)
             reservation.settle(dollars=0.3, tokens=1)
 
-    workflow = ParallelPrimitive([call] * 10, on_error="collect")
+    workflow: ParallelPrimitive[str, Any] = ParallelPrimitive([call] * 10, on_error="collect")
     results = await workflow.execute("x", WorkflowContext(budget=budget))
     assert sum(result is None for result in results) == 3
     assert sum(isinstance(result, BudgetExceededError) for result in results) == 7

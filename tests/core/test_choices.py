@@ -78,7 +78,7 @@ async def test_an_error_of_the_condition_is_raised_as_it_is() -> None:
 
 def test_a_condition_that_can_not_be_called_is_refused() -> None:
     with pytest.raises(CompositionError, match="a bool is not a step"):
-        ConditionalPrimitive(True, LONG, SHORT)  # type: ignore[call-overload]  # noqa: FBT003
+        ConditionalPrimitive(True, LONG, SHORT)  # type: ignore[call-overload]
 
 
 # ------------------------------------------------------------------------------------------- router
@@ -96,7 +96,12 @@ async def pick_async(data: str) -> str:
 
 @pytest.mark.parametrize(
     "router_fn",
-    [lambda data: "quality", lambda data, ctx: "quality", pick_async, lambda data: pick_async(data)],
+    [
+        lambda data: "quality",
+        lambda data, ctx: "quality",
+        pick_async,
+        lambda data: pick_async(data),  # noqa: PLW0108  # on purpose
+    ],
 )
 async def test_a_router_takes_the_route_whose_name_it_is_given(router_fn: Any) -> None:
     workflow = RouterPrimitive(ROUTES, router_fn)
@@ -133,7 +138,9 @@ async def test_an_error_tells_which_route_it_was() -> None:
 
 
 def test_a_default_that_is_no_route_is_refused_when_it_is_made() -> None:
-    with pytest.raises(CompositionError, match="'best' is not a route; the routes are 'fast', 'qua"):
+    with pytest.raises(
+        CompositionError, match="'best' is not a route; the routes are 'fast', 'qua"
+    ):
         RouterPrimitive(ROUTES, lambda data: "fast", default="best")
 
 
@@ -144,7 +151,7 @@ def test_a_router_without_routes_is_refused() -> None:
 
 def test_a_route_that_is_no_step_is_refused() -> None:
     with pytest.raises(CompositionError, match="a str is not a step"):
-        RouterPrimitive({"fast": "gpt"}, lambda data: "fast")  # type: ignore[dict-item]
+        RouterPrimitive({"fast": "gpt"}, lambda data: "fast")  # type: ignore[arg-type]
 
 
 def test_changing_the_mapping_afterwards_changes_no_router() -> None:
@@ -184,5 +191,5 @@ def test_a_wrong_join_to_a_choice_fails_when_composed(choice: Any) -> None:
 
 
 def test_choices_that_differ_are_not_judged() -> None:
-    mixed = ConditionalPrimitive(lambda data: True, takes_text, gives_number)
+    mixed: Any = ConditionalPrimitive(lambda data: True, takes_text, gives_number)
     assert (mixed >> takes_number).run("abc") == "abc"

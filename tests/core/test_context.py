@@ -119,7 +119,7 @@ def test_its_repr_shows_no_contents() -> None:
 
 async def test_a_finished_run_leaves_nothing_growing_in_it() -> None:
     context = WorkflowContext(budget=Budget(calls=10), timeout_seconds=60)
-    workflow = (step(str) | len | (lambda data: data)) >> list
+    workflow = (step(str.upper) | len | (lambda data: data)) >> list
     sizes = set()
     for _ in range(20):
         await workflow.execute("x", context)

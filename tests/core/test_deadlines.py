@@ -84,7 +84,7 @@ def test_a_step_may_narrow_the_time_for_a_step_that_it_calls() -> None:
     async def outer(data: str, context: WorkflowContext) -> Any:
         return await inner.execute(data, context.child(timeout_seconds=2))
 
-    with pytest.raises(DeadlineExceededError, match="'inner' ran out of time after 2 s"):
+    with pytest.raises(DeadlineExceededError, match=r"'inner' ran out of time after 2 s"):
         clock.run(outer.execute("x", WorkflowContext(timeout_seconds=10, clock=clock)))
     assert clock.now() == 2
 
@@ -149,11 +149,11 @@ async def test_the_real_clock_works_alike() -> None:
     async def waits(data: str) -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(DeadlineExceededError, match="'waits' ran out of time after 0.0"):
+    with pytest.raises(DeadlineExceededError, match=r"'waits' ran out of time after 0\.0"):
         await waits.execute("x", WorkflowContext(timeout_seconds=0.01))
 
 
-# ------------------------------------------------------------------------------------------- streams
+# ------------------------------------------------------------------------------------------ streams
 
 
 class Ticks(WorkflowPrimitive[int, list[int]]):
@@ -208,7 +208,7 @@ def test_the_time_the_consumer_takes_counts_too() -> None:
             async for _ in pieces:
                 await clock.sleep(10)
 
-    with pytest.raises(DeadlineExceededError, match="no time was left|ran out"):
+    with pytest.raises(DeadlineExceededError, match=r"no time was left|ran out|ran too"):
         clock.run(slow_consumer())
     assert clock.now() == 11
     assert ticks.closed == 1
@@ -217,7 +217,7 @@ def test_the_time_the_consumer_takes_counts_too() -> None:
 def test_a_stream_out_of_time_says_how_long_it_had() -> None:
     clock = VirtualClock()
     _, work = collect(Ticks(), 10, WorkflowContext(timeout_seconds=3.5, clock=clock))
-    with pytest.raises(DeadlineExceededError, match="'ticks' ran out of time after 3.5 s"):
+    with pytest.raises(DeadlineExceededError, match=r"'ticks' ran out of time after 3.5 s"):
         clock.run(work)
 
 

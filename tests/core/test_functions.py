@@ -200,19 +200,19 @@ def test_decorating_works_bare_with_brackets_and_with_a_name() -> None:
 
 def test_a_primitive_given_to_step_stays_what_it_is() -> None:
     primitive = step(double)
-    assert step(primitive) is primitive  # type: ignore[comparison-overlap]
+    assert step(primitive) is primitive
     assert as_step(primitive) is primitive
 
 
-# ------------------------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------------------- what is refused
 
 
 def test_a_coroutine_object_is_refused_with_the_remedy_and_closed() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        coroutine = double_async(1)
-        with pytest.raises(CompositionError, match=r"the function itself: write double_async") as told:
-            step(double) >> coroutine  # type: ignore[operator]
+        coroutine: Any = double_async(1)
+        with pytest.raises(CompositionError, match=r"itself: write double_async") as told:
+            step(double) >> coroutine
         assert "double_async(…) was called" in str(told.value)
         assert coroutine.cr_frame is None, "it must be closed"
         del coroutine
@@ -280,10 +280,10 @@ def test_a_generator_function_is_refused_with_the_remedy(function: Any) -> None:
 
 def test_join_is_for_async_generator_functions_only() -> None:
     with pytest.raises(CompositionError, match="join= is for async generator functions"):
-        step(join=list)(double)  # type: ignore[call-overload, arg-type]
+        step(join=list)(double)  # type: ignore[arg-type]
 
 
-# ---------------------------------------------------------------------------------- steps that stream
+# -------------------------------------------------------------------------------- steps that stream
 
 
 async def test_an_async_generator_function_joins_its_pieces() -> None:
@@ -348,7 +348,7 @@ async def test_a_cancelled_thread_is_awaited_and_not_left_behind() -> None:
         ended.append(data)
 
     task = asyncio.ensure_future(blocking.execute("x", WorkflowContext()))
-    while not begun.is_set():
+    while not begun.is_set():  # noqa: ASYNC110  # a thread sets it
         await asyncio.sleep(0.001)
     task.cancel()
     await asyncio.sleep(0)

@@ -390,5 +390,3 @@ async def test_batch_refuses_what_is_not_iterable_clearly() -> None:
 async def test_a_batch_of_one_text_is_refused_as_in_map() -> None:
     with pytest.raises(TypeError, match="put it in a list"):
         await anext(step(str.upper).batch("abc"))
-
-

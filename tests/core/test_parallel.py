@@ -88,10 +88,13 @@ def test_a_group_of_named_branches_becomes_the_first_of_two() -> None:
 
 
 def test_adding_a_branch_keeps_the_options_of_the_group() -> None:
-    group = ParallelPrimitive([give(1), fail(LookupError("x"))], on_error="collect", max_concurrency=1)
+    group = ParallelPrimitive(
+        [give(1), fail(LookupError("x"))], on_error="collect", max_concurrency=1
+    )
     wider = group | give(3)
     assert (wider.on_error, wider.max_concurrency) == ("collect", 1)
-    first, error, last = wider.run(0)
+    results: tuple[Any, ...] = wider.run(0)
+    first, error, last = results
     assert (first, str(error), last) == (1, "x", 3)
 
 
@@ -140,7 +143,7 @@ async def test_what_fails_while_it_is_cancelled_is_visible_too() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            raise RuntimeError("while cleaning up")  # noqa: RSE102
+            raise RuntimeError("while cleaning up")
 
     async def fails(data: Any) -> Any:
         await begun.wait()
@@ -227,7 +230,9 @@ class Crowd:
         return data
 
 
-@pytest.mark.parametrize(("limit", "most", "seconds"), [(1, 1, 6), (2, 2, 3), (None, 6, 1), (9, 6, 1)])
+@pytest.mark.parametrize(
+    ("limit", "most", "seconds"), [(1, 1, 6), (2, 2, 3), (None, 6, 1), (9, 6, 1)]
+)
 def test_at_most_so_many_branches_run_at_the_same_time(
     limit: int | None, most: int, seconds: float
 ) -> None:

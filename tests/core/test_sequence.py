@@ -92,9 +92,11 @@ async def test_a_chain_of_5000_steps_composes_and_runs(nested: str) -> None:
         chain = reduce(rshift, parts)
     else:
         # Right-nesting copies the chain at each step: in blocks, to stay at thousands of copies.
-        blocks = [SequentialPrimitive(block) for block in itertools.batched(parts, 50)] if hasattr(
-            itertools, "batched"
-        ) else [SequentialPrimitive(parts[i : i + 50]) for i in range(0, 5_000, 50)]
+        blocks = (
+            [SequentialPrimitive(block) for block in itertools.batched(parts, 50)]
+            if hasattr(itertools, "batched")
+            else [SequentialPrimitive(parts[i : i + 50]) for i in range(0, 5_000, 50)]
+        )
         chain = reduce(lambda right, left: left >> right, reversed(blocks))
     assert len(chain.steps) == 5_000
     assert await chain.execute(0, WorkflowContext()) == 5_000
@@ -174,7 +176,7 @@ async def test_cancellation_passes_through_at_once() -> None:
     assert not after
 
 
-# ------------------------------------------------------------------------------- joins when composed
+# ------------------------------------------------------------------------------ joins when composed
 
 
 def gives_strings(question: str) -> list[str]:
@@ -260,7 +262,9 @@ def test_an_empty_list_of_steps_is_refused() -> None:
 async def test_execute_without_a_context_fails_at_once_and_names_what_to_pass(
     workflow: WorkflowPrimitive[Any, Any],
 ) -> None:
-    with pytest.raises(TypeError, match=r"with a WorkflowContext, not None: pass WorkflowContext\(\)"):
+    with pytest.raises(
+        TypeError, match=r"with a WorkflowContext, not None: pass WorkflowContext\(\)"
+    ):
         workflow.execute(1, None)  # type: ignore[arg-type, unused-coroutine]
     with pytest.raises(TypeError, match="not None: pass WorkflowContext"):
         workflow.stream(1, None)  # type: ignore[arg-type]

@@ -208,9 +208,7 @@ async def test_an_error_deep_inside_has_the_whole_path() -> None:
     router = RouterPrimitive({"a": inner}, lambda data: "a", name="router")
     with pytest.raises(ConnectionError) as told:
         await all_of(step(str.strip) >> router, "abc")
-    assert notes(told.value) == [
-        "in step 2 of 2 'router', route 'a', step 2 of 2 'source'"
-    ]
+    assert notes(told.value) == ["in step 2 of 2 'router', route 'a', step 2 of 2 'source'"]
 
 
 async def test_an_error_closes_every_generator() -> None:

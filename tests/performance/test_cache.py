@@ -108,7 +108,7 @@ async def test_it_never_holds_more_than_it_may() -> None:
     assert not cached._flights
 
 
-# --------------------------------------------------------------------------- misses at the same time
+# -------------------------------------------------------------------------- misses at the same time
 
 
 async def test_callers_at_the_same_time_share_one_computation() -> None:
@@ -248,7 +248,7 @@ def test_one_cache_serves_several_event_loops() -> None:
     assert not cached._flights
 
 
-# ------------------------------------------------------------------------------------------- streams
+# ------------------------------------------------------------------------------------------ streams
 
 
 class Spell(WorkflowPrimitive[str, str]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import pathlib
@@ -114,10 +114,10 @@ DIFFERENT: list[Any] = [
     Colour.BLUE,
     Flavour.RED,
     Level.ONE,
-    datetime.date(2026, 1, 1),
-    datetime.datetime(2026, 1, 1),  # noqa: DTZ001  # naive on purpose
-    datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
-    datetime.timedelta(seconds=1),
+    dt.date(2026, 1, 1),
+    dt.datetime(2026, 1, 1),  # noqa: DTZ001  # naive on purpose
+    dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    dt.timedelta(seconds=1),
     decimal.Decimal(1),
     pathlib.PurePosixPath("a"),
     uuid.UUID(int=1),
@@ -174,7 +174,7 @@ def test_messages_can_be_keyed() -> None:
 
 def test_nested_values_are_keyed_by_content() -> None:
     def value(number: int) -> Any:
-        return {"points": [Point(1, {"deep": [number]})], "when": datetime.date(2026, 1, 1)}
+        return {"points": [Point(1, {"deep": [number]})], "when": dt.date(2026, 1, 1)}
 
     assert cache_key(value(1)) == cache_key(value(1)) != cache_key(value(2))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import aclosing
 from typing import Any
 
@@ -87,7 +88,9 @@ def test_so_many_tries_follow_the_first_and_the_last_error_is_raised(retries: in
 
 def test_the_error_tells_after_how_many_tries() -> None:
     with pytest.raises(ConnectionError) as told:
-        execute(RetryPrimitive(MockPrimitive(raises=ConnectionError), max_retries=2), VirtualClock())
+        execute(
+            RetryPrimitive(MockPrimitive(raises=ConnectionError), max_retries=2), VirtualClock()
+        )
     assert "after 3 tries" in told.value.__notes__
 
 
@@ -118,7 +121,7 @@ def test_waits_grow_at_random_between_zero_and_their_bounds(seed: int) -> None:
     retrying = RetryPrimitive(fails, max_retries=6, wait_seconds=1, max_wait_seconds=8)
     with pytest.raises(ConnectionError):
         execute(retrying, clock)
-    waits = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    waits = [after - before for before, after in itertools.pairwise(moments)]
     assert len(waits) == 6
     assert all(0 <= wait <= bound for wait, bound in zip(waits, [1, 2, 4, 8, 8, 8], strict=True))
     assert len(set(waits)) == 6, "they are not random"
@@ -164,12 +167,15 @@ def test_its_own_deadline_is_not_retried() -> None:
     assert mock.call_count == 1
 
 
-# ------------------------------------------------------------------------------------- what to retry
+# ------------------------------------------------------------------------------------ what to retry
 
 
 def test_error_types_can_be_named() -> None:
     mock = MockPrimitive(values=[KeyError("a"), "an answer"])
-    assert execute(RetryPrimitive(mock, retry_on=(KeyError, IndexError)), VirtualClock()) == "an answer"
+    assert (
+        execute(RetryPrimitive(mock, retry_on=(KeyError, IndexError)), VirtualClock())
+        == "an answer"
+    )
     mock = MockPrimitive(values=[ConnectionError("a"), "an answer"])
     with pytest.raises(ConnectionError):
         execute(RetryPrimitive(mock, retry_on=KeyError), VirtualClock())
@@ -204,7 +210,7 @@ async def test_cancellation_is_never_retried() -> None:
 async def test_cancellation_while_it_waits_passes_through() -> None:
     mock, clock = MockPrimitive(raises=ConnectionError), VirtualClock()
     task = asyncio.ensure_future(RetryPrimitive(mock).execute("x", WorkflowContext(clock=clock)))
-    while not mock.call_count:
+    while not mock.call_count:  # noqa: ASYNC110  # the mock has no event
         await asyncio.sleep(0)
     await asyncio.sleep(0)
     task.cancel()
@@ -213,7 +219,7 @@ async def test_cancellation_while_it_waits_passes_through() -> None:
     assert mock.call_count == 1
 
 
-# ------------------------------------------------------------------------------------------- streams
+# ------------------------------------------------------------------------------------------ streams
 
 
 class Spell(WorkflowPrimitive[str, str]):
@@ -250,14 +256,16 @@ def stream(workflow: WorkflowPrimitive[Any, Any], seen: list[Any], clock: Virtua
 
 
 def test_a_stream_is_tried_again_before_its_first_piece() -> None:
-    spell, seen = Spell(0, 0), []
+    seen: list[Any] = []
+    spell = Spell(0, 0)
     stream(RetryPrimitive(spell), seen, VirtualClock())
     assert seen == ["a", "b", "c"]
     assert (spell.opened, spell.closed) == (3, 3)
 
 
 def test_a_stream_is_not_tried_again_after_its_first_piece() -> None:
-    spell, seen = Spell(2), []
+    seen: list[Any] = []
+    spell = Spell(2)
     with pytest.raises(ConnectionError, match="broken"):
         stream(RetryPrimitive(spell), seen, VirtualClock())
     assert seen == ["a", "b"]
@@ -265,7 +273,8 @@ def test_a_stream_is_not_tried_again_after_its_first_piece() -> None:
 
 
 def test_a_stream_that_fails_for_good_is_given_up() -> None:
-    spell, seen = Spell(*[0] * 9), []
+    seen: list[Any] = []
+    spell = Spell(*[0] * 9)
     with pytest.raises(ConnectionError) as told:
         stream(RetryPrimitive(spell, max_retries=2), seen, VirtualClock())
     assert (spell.opened, spell.closed) == (3, 3)
@@ -291,7 +300,7 @@ async def test_closing_early_closes_the_stream_inside() -> None:
     assert (spell.opened, spell.closed) == (2, 2)
 
 
-# ----------------------------------------------------------------------------------------- bad input
+# ---------------------------------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize("retries", [-1, 1.5, "3", None])
@@ -316,7 +325,7 @@ def test_a_bad_filter_is_refused(on: Any) -> None:
 
 def test_cancellation_can_not_be_asked_for() -> None:
     with pytest.raises(TypeError, match="cancellation and exit are never caught"):
-        RetryPrimitive(MockPrimitive(), retry_on=asyncio.CancelledError)  # type: ignore[call-overload]
+        RetryPrimitive(MockPrimitive(), retry_on=asyncio.CancelledError)  # type: ignore[arg-type]
 
 
 def test_a_coroutine_in_place_of_the_step_is_refused() -> None:

@@ -106,7 +106,8 @@ class Ticks(WorkflowPrimitive[Any, Any]):
 
 
 def test_a_stream_is_stopped_at_its_limit() -> None:
-    clock, ticks, seen = VirtualClock(), Ticks(), []
+    seen: list[Any] = []
+    clock, ticks = VirtualClock(), Ticks()
 
     async def work() -> None:
         context = WorkflowContext(clock=clock)

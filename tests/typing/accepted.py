@@ -406,6 +406,7 @@ def wrapped_functions() -> None:
 
 
 def explicit_sequences() -> None:
+    assert_type(SequentialPrimitive([Ask(), rate]), SequentialPrimitive[Any, Any])
     workflow: SequentialPrimitive[Question, Report] = SequentialPrimitive([Ask(), rate, Tell()])
     assert_type(workflow.run(Question()), Report)
 
@@ -422,6 +423,8 @@ def explicit_fan_outs() -> None:
 
 
 def branches_of_several_types() -> None:
+    assert_type(ParallelPrimitive([Ask(), str_of]), ParallelPrimitive[Any, Any])
+    assert_type(ParallelPrimitive({"a": Ask(), "b": str_of}), ParallelPrimitive[Any, Any])
     stated: ParallelPrimitive[Question, tuple[Any, ...]] = ParallelPrimitive([Ask(), str_of])
     assert_type(stated.run(Question()), tuple[Any, ...])
 
