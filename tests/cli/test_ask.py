@@ -111,7 +111,6 @@ def test_nothing_to_read_is_an_error(tta: Run, tmp_path: Path) -> None:
         (("x", "--docs", "nowhere"), "'nowhere'"),
         (("x", "--docs", ".", "--bogus"), "--bogus"),
         (("x", "--docs", ".", "--top-k", "0"), "--top-k"),
-        (("x", "--docs", ".", "--base-url", "http://x/v1"), "--model"),
         (("x", "--docs", ".", "--model", "nobody:x"), "nobody"),
         (("x",), "--docs"),
     ],
@@ -136,6 +135,10 @@ class Server(BaseHTTPRequestHandler):
     """Speaks as much of OpenAI's protocol as one answer needs."""
 
     asked: ClassVar[list[dict[str, Any]]] = []
+    models: ClassVar[list[str]] = ["smollm:135m", "another"]
+
+    def do_GET(self) -> None:
+        self.reply({"object": "list", "data": [{"id": name} for name in self.models]})
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -149,6 +152,9 @@ class Server(BaseHTTPRequestHandler):
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18},
         }
+        self.reply(answer)
+
+    def reply(self, answer: dict[str, Any]) -> None:
         body = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -179,6 +185,23 @@ def test_a_model_on_any_server_answers_with_citations(tta: Run, docs: Path, serv
     assert "sources that don't exist (7;" in out
     assert "Answered by openai:llama3:8b." in out
     assert Server.asked[-1]["model"] == "llama3:8b"
+
+
+def test_a_server_alone_answers_with_the_first_of_its_models(
+    tta: Run, docs: Path, server: str
+) -> None:
+    code, out, err = tta(QUESTION, "--docs", docs, "--base-url", server)
+    assert code == 0, err
+    assert "Answered by openai:smollm:135m." in out
+
+
+def test_a_server_without_models_is_wrong_usage(
+    tta: Run, docs: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "models", [])
+    code, out, err = tta(QUESTION, "--docs", docs, "--base-url", server)
+    assert (code, out) == (2, "")
+    assert "say which one with --model" in err
 
 
 def test_an_unreachable_server_is_one_sentence(tta: Run, docs: Path) -> None:

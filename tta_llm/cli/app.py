@@ -70,7 +70,8 @@ def ask(
     base_url: Annotated[
         str | None,
         typer.Option(
-            help="A server that speaks OpenAI's protocol, such as http://localhost:11434/v1.",
+            help="A server that speaks OpenAI's protocol, such as http://localhost:11434/v1. "
+            "Without --model: the first model that it names.",
             show_default=False,
         ),
     ] = None,

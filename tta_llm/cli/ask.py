@@ -20,7 +20,7 @@ from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.output import plain, print_json, print_text
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import DocumentError
-from tta_llm.providers import ChatModel, chat_model
+from tta_llm.providers import ChatModel, OpenAIChatModel, chat_model
 from tta_llm.rag.answer import Answer, Citation
 from tta_llm.rag.documents import describe_location
 from tta_llm.rag.index import Index
@@ -93,7 +93,7 @@ def run_ask(options: AskOptions) -> int:
         raise UsageError(
             f"there is no file or folder {str(options.docs)!r}; give --docs one that is there"
         )
-    outcome = asyncio.run(_ask(options, _model(options)))
+    outcome = asyncio.run(_ask(options))
     if options.as_json:
         print_json(_as_json(outcome))
     else:
@@ -101,10 +101,10 @@ def run_ask(options: AskOptions) -> int:
     return outcome.code
 
 
-def _model(options: AskOptions) -> ChatModel | None:
+async def _model(options: AskOptions) -> ChatModel | None:
     name = options.model or (_DEFAULT_MODEL if os.environ.get("OPENAI_API_KEY") else "none")
-    if options.base_url and not options.model:
-        raise UsageError("--base-url needs --model too: the name of a model on that server")
+    if options.base_url and options.model is None:
+        name = await _first_model(options.base_url)
     if name == "none":
         return None
     try:
@@ -115,6 +115,15 @@ def _model(options: AskOptions) -> ChatModel | None:
         return chat_model(name)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+async def _first_model(base_url: str) -> str:
+    """Ask the server for its models: a local one has a single one, as a rule."""
+    async with OpenAIChatModel("unnamed", base_url=base_url) as server:
+        names = await server.model_names()
+    if not names:
+        raise UsageError(f"the server at {base_url} names no model; say which one with --model")
+    return f"openai:{names[0]}"
 
 
 def default_folder(docs: Path) -> Path:
@@ -130,8 +139,9 @@ def default_folder(docs: Path) -> Path:
     return cache / "tta" / "index" / key
 
 
-async def _ask(options: AskOptions, model: ChatModel | None) -> _Outcome:
+async def _ask(options: AskOptions) -> _Outcome:
     started = time.perf_counter()
+    model = await _model(options)
     folder = options.index or default_folder(options.docs)
     context = WorkflowContext()
     try:

@@ -118,10 +118,22 @@ class OpenAIChatModel(ChatModel):
         """Close the connections of the running loop; the model can be used again afterwards."""
         await self._clients.aclose()
 
+    async def model_names(self) -> list[str]:
+        """Ask the server which models it has.
+
+        Raises:
+            ProviderError: When it doesn't tell.
+        """
+        client = self._injected or await self._clients.get()
+        try:
+            return [each.id for each in (await client.models.list()).data]
+        except Exception as error:
+            raise self._ours(error) or error from error
+
     async def _complete(
         self,
         request: ChatRequest,
-        context: WorkflowContext,  # noqa: ARG002  # the base class holds its limits
+        context: WorkflowContext,
     ) -> ChatResponse:
         async with self._asked(payload(request, self.model, self._max_tokens_field)) as response:
             body = await _whole(response)
@@ -132,7 +144,7 @@ class OpenAIChatModel(ChatModel):
     async def _stream(
         self,
         request: ChatRequest,
-        context: WorkflowContext,  # noqa: ARG002  # the base class holds its limits
+        context: WorkflowContext,
     ) -> AsyncGenerator[StreamEvent, None]:
         fields = payload(request, self.model, self._max_tokens_field)
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -186,7 +198,7 @@ class OpenAIChatModel(ChatModel):
             if ours is None:
                 raise
             if isinstance(ours, UnknownModelError):
-                await _add_nearest(ours, self.model, client)
+                await self._add_nearest(ours)
             raise ours from error
 
     def _ours(self, error: Exception) -> ProviderError | None:
@@ -204,6 +216,14 @@ class OpenAIChatModel(ChatModel):
         if isinstance(error, openai.APIStatusError):
             return classify(_fault(error), provider=self.provider, model=self.model)
         return transport_error(error, provider=self.provider, model=self.model)
+
+    async def _add_nearest(self, error: UnknownModelError) -> None:
+        """Add the names that were probably meant, when the server soon tells which there are."""
+        with suppress(Exception):
+            async with asyncio.timeout(_NAMES_SECONDS):
+                there = await self.model_names()
+            if near := difflib.get_close_matches(self.model, there, n=3):
+                error.args = (f"{error}; did you mean {' or '.join(map(repr, near))}?",)
 
     def _raise_told(self, body: dict[str, Any]) -> None:
         """Raise the error that an answer with status 200 tells."""
@@ -289,15 +309,6 @@ async def _drain(data: AsyncIterator[str]) -> None:
         async with asyncio.timeout(_DRAIN_SECONDS):
             async for _ in data:
                 pass
-
-
-async def _add_nearest(error: UnknownModelError, model: str, client: AsyncOpenAI) -> None:
-    """Add the names that were probably meant, when the server soon tells which there are."""
-    with suppress(Exception):
-        async with asyncio.timeout(_NAMES_SECONDS):
-            there = [each.id for each in (await client.models.list()).data]
-        if near := difflib.get_close_matches(model, there, n=3):
-            error.args = (f"{error}; did you mean {' or '.join(map(repr, near))}?",)
 
 
 async def _close(client: AsyncOpenAI) -> None:
