@@ -299,7 +299,7 @@ def test_a_stream_that_does_not_yield_is_refused_when_the_class_is_made() -> Non
     with pytest.raises(TypeError, match=r"Odd.stream must yield its pieces"):
 
         class Odd(Add):
-            async def stream(self, input_data: int, context: WorkflowContext) -> Any:
+            async def stream(self, input_data: int, context: WorkflowContext) -> Any:  # type: ignore[override]
                 return input_data
 
 

@@ -315,6 +315,7 @@ async def executed() -> None:
     assert_type(await workflow.execute(Question(), WorkflowContext()), Score)
     assert_type(await Ask().execute(Question(), WorkflowContext()), Answer)
     assert_type(workflow.run(Question()), Score)
+    assert_type(Ask().stream(Question(), WorkflowContext()), AsyncGenerator[Any, None])
     assert_type(Ask().map().run([Question()]), list[Answer])
     assert_type((Ask() | str_of).run(Question()), tuple[Answer, str])
     async for item in workflow.batch([Question()], max_concurrency=2):

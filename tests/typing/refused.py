@@ -164,6 +164,8 @@ async def inputs_and_contexts_are_checked() -> None:
     await Ask().execute(Answer(), WorkflowContext())  # type: ignore[arg-type]
     await Ask().execute(Question(), None)  # type: ignore[arg-type]
     await Ask().execute(Question())  # type: ignore[call-arg]
+    Ask().stream(Answer(), WorkflowContext())  # type: ignore[arg-type]
+    Ask().stream(Question(), None)  # type: ignore[arg-type]
     Ask().run(Answer())  # type: ignore[arg-type]
     Ask().map().run(Question())  # type: ignore[arg-type]
     async for _ in Ask().batch([Answer()]):  # type: ignore[list-item]
