@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -18,6 +18,7 @@ from tta_llm.core._clockwork import arm, next_in_time
 from tta_llm.core.context import WorkflowContext, require_context
 from tta_llm.observability import SpanScope, configured, names, telemetry
 
+F = TypeVar("F", bound=Callable[..., Any])
 Pieces = AsyncGenerator[Any, None]
 
 
@@ -47,9 +48,9 @@ def _refuse_wrong_kind(cls: type, public: str, function: Any) -> None:
         )
 
 
-def mark_public(function: Any) -> Any:
+def mark_public(function: F) -> F:
     """Say that this method needs no wrapping."""
-    function._is_public = True
+    function._is_public = True  # type: ignore[attr-defined]
     return function
 
 
@@ -69,7 +70,7 @@ def public_execute(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
             return run_observed(self, input_data, context)
         return run(self, input_data, context)
 
-    return mark_public(execute)  # type: ignore[no-any-return]
+    return mark_public(execute)
 
 
 def public_stream(pieces: Callable[..., Pieces]) -> Callable[..., Pieces]:
@@ -85,7 +86,7 @@ def public_stream(pieces: Callable[..., Pieces]) -> Callable[..., Pieces]:
             return _stream_in_time(self, input_data, context)
         return stream_observed(self, pieces(self, input_data, context), context)
 
-    return mark_public(stream)  # type: ignore[no-any-return]
+    return mark_public(stream)
 
 
 async def _run_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Any:

@@ -28,7 +28,8 @@ _END: Final = object()
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel the tasks and wait until the last has ended, however often that is cancelled."""
-    pending = {task for task in tasks if not task.done()}
+    ended = list(tasks)
+    pending = {task for task in ended if not task.done()}
     interrupted: asyncio.CancelledError | None = None
     for task in pending:
         task.cancel()
@@ -38,6 +39,9 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         except asyncio.CancelledError as error:
             interrupted = error
             pending = {task for task in pending if not task.done()}
+    for task in ended:
+        if not task.cancelled():
+            task.exception()  # seen, so that asyncio doesn't report it as lost
     if interrupted is not None:
         raise interrupted
 

@@ -98,7 +98,7 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
     ) -> None: ...
     @overload
     def __init__(
-        self,
+        self: ParallelPrimitive[Any, Any],
         branches: Sequence[Any] | Mapping[str, Any],
         *,
         max_concurrency: int | None = None,

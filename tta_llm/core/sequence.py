@@ -47,7 +47,9 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
 
     shape = "sequence"
 
-    def __init__(self, steps: Sequence[Any], *, name: str | None = None) -> None:
+    def __init__(
+        self: SequentialPrimitive[Any, Any], steps: Sequence[Any], *, name: str | None = None
+    ) -> None:
         super().__init__(name=name)
         parts = [as_step(part) for part in listed(steps, "steps")]
         if not parts:
