@@ -88,7 +88,9 @@ class _Chart:
     def _group(self, part: WorkflowPrimitive[Any, Any], indent: str) -> tuple[list[str], list[str]]:
         self._drawn += 1
         box = f"g{self._drawn}"
-        self.lines.append(f'{indent}subgraph {box}["{_escaped(_title(part))}"]')
+        children = part.children()
+        title = _title(part) + (f", {children[0][0]}" if len(children) == 1 else "")
+        self.lines.append(f'{indent}subgraph {box}["{_escaped(title)}"]')
         inner = indent + "    "
         fork = self._node(f'{{"{_escaped(part.name)}"}}', inner) if part.shape == "choice" else None
         starts: list[str] = []
