@@ -86,6 +86,9 @@ class UnknownRouteError(TTAError, LookupError):
             "Let router_fn return one of them, or give the router a default"
         )
 
+    def __reduce__(self) -> tuple[type[Self], tuple[object, tuple[str, ...]]]:
+        return type(self), (self.route, self.routes)
+
 
 class DeadlineExceededError(TTAError, TimeoutError):
     """The time for the whole request, or for one part of it, ran out."""
@@ -116,10 +119,13 @@ class MissingExtraError(TTAError, ImportError):
     """
 
     def __init__(self, what: str, extra: str) -> None:
-        self.extra = extra
+        self.what, self.extra = what, extra
         super().__init__(
             f'{what} needs a package that is not installed: pip install "tta-llm[{extra}]"'
         )
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (self.what, self.extra)
 
 
 class DocumentError(TTAError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -215,11 +214,10 @@ class _Flight:
 
 
 def _twin(error: BaseException, notes: list[str]) -> BaseException:
-    try:
-        twin = copy.copy(error)
-    except Exception:  # an error class with a constructor of its own need not be copyable
-        return error
-    twin.__dict__["__notes__"] = list(notes)
+    """Copy an error without calling its constructor, which may take anything."""
+    twin = type(error).__new__(type(error), *error.args)
+    twin.args = error.args
+    twin.__dict__.update(error.__dict__, __notes__=list(notes))
     twin.__cause__, twin.__context__ = error.__cause__, error.__context__
     twin.__suppress_context__ = error.__suppress_context__
     return twin.with_traceback(error.__traceback__)

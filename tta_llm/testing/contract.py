@@ -97,7 +97,7 @@ class PrimitiveContract(ABC):
             await self.primitive().execute(self.input_data(), None)  # type: ignore[arg-type]
 
         async def streamed() -> None:
-            stream = self.primitive().stream(self.input_data(), None)
+            stream = self.primitive().stream(self.input_data(), None)  # type: ignore[arg-type]
             await collect(stream)
 
         for attempt in (executed, streamed):
