@@ -60,7 +60,9 @@ _BY_CODE: dict[str, Kind] = {
     "billing_hard_limit_reached": PermissionDeniedError,
     "billing_not_active": PermissionDeniedError,
     "billing_error": PermissionDeniedError,
+    "contract_spend_limit_reached": PermissionDeniedError,
     "enforced_spend_limit_reached": PermissionDeniedError,
+    "organization_on_hold": PermissionDeniedError,
     "invalid_api_key": AuthenticationError,
     "model_not_found": UnknownModelError,
     "DeploymentNotFound": UnknownModelError,
@@ -92,6 +94,7 @@ _BY_BROAD_KIND: dict[str, Kind] = {
     "permission_error": PermissionDeniedError,
     "not_found_error": UnknownModelError,
     "invalid_request_error": InvalidRequestError,
+    "request_too_large": InvalidRequestError,
     "BadRequestError": InvalidRequestError,
     "timeout_error": ProviderTimeoutError,
     "400": InvalidRequestError,
@@ -104,7 +107,7 @@ _BY_BROAD_KIND: dict[str, Kind] = {
 }
 
 _OVERFLOW = re.compile(
-    r"context (length|window|size)|maximum context|prompt is too long"
+    r"context (length|limit|window|size)|maximum context|prompt is too long"
     r"|input token count.{0,40}exceed",
     re.IGNORECASE,
 )
@@ -120,7 +123,7 @@ def classify(fault: Fault, *, provider: str, model: str) -> ProviderError:
         provider=provider,
         model=model,
         status=fault.status,
-        request_id=fault.headers.get("x-request-id"),
+        request_id=fault.headers.get("x-request-id") or fault.headers.get("request-id"),
         retry_after=retry_after(fault.headers),
     )
 
@@ -162,7 +165,10 @@ def _remedy(kind: Kind, fault: Fault, model: str) -> str:
             "Redirects are not followed, because they would carry the key along: correct base_url"
         )
     if fault.status == 404 and kind is InvalidRequestError:
-        return "There is nothing at this address: check base_url, which usually ends in /v1"
+        return (
+            "There is nothing at this address: check base_url, which ends in /v1 for OpenAI's "
+            "protocol and not for Anthropic's"
+        )
     return _REMEDIES[kind].format(model=model)
 
 

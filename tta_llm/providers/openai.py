@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import difflib
 import importlib.util
-import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import (
@@ -23,6 +19,15 @@ from tta_llm.errors import (
     UnknownModelError,
 )
 from tta_llm.messages import ChatRequest, ChatResponse, StreamEvent, fold
+from tta_llm.providers._answers import (
+    add_nearest,
+    body_bytes,
+    content_type,
+    drain,
+    host_of,
+    json_object,
+    whole_answer,
+)
 from tta_llm.providers.chat import ChatModel
 from tta_llm.providers.clients import ClientPerLoop
 from tta_llm.providers.faults import Fault, classify, transport_error
@@ -30,17 +35,16 @@ from tta_llm.providers.openai_answer import ChunkReader, error_words
 from tta_llm.providers.openai_request import payload
 from tta_llm.providers.price import Price
 from tta_llm.providers.secret import Secret
-from tta_llm.providers.sse import limited_body, sse_data
+from tta_llm.providers.sse import sse_data
 from tta_llm.providers.timeouts import Timeouts
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncAPIResponse, AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI
 
 __all__ = ["OpenAIChatModel"]
 
 _NO_KEY = "none-needed"
-_DRAIN_SECONDS = 0.05
-_NAMES_SECONDS = 2.0
+_OPENAI = "https://api.openai.com"
 
 
 class OpenAIChatModel(ChatModel):
@@ -136,7 +140,7 @@ class OpenAIChatModel(ChatModel):
         context: WorkflowContext,
     ) -> ChatResponse:
         async with self._asked(payload(request, self.model, self._max_tokens_field)) as response:
-            body = await _whole(response)
+            body = await whole_answer(response)
             self._raise_told(body)
             reader = self._reader(response)
             return fold((*reader.read(body, "message"), *reader.end()), raw=body)
@@ -149,18 +153,18 @@ class OpenAIChatModel(ChatModel):
         fields = payload(request, self.model, self._max_tokens_field)
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
         async with self._asked(fields) as response:
-            if _content_type(response) in ("text/html", "application/json"):
-                self._raise_told(await _whole(response))
+            if content_type(response) in ("text/html", "application/json"):
+                self._raise_told(await whole_answer(response))
                 raise InvalidResponseError(
                     "a stream was asked for, and the server sent a whole answer"
                 )
             reader = self._reader(response)
-            async with _bytes(response) as chunks, aclosing(sse_data(chunks)) as data:
+            async with body_bytes(response) as chunks, aclosing(sse_data(chunks)) as data:
                 async for text in data:
                     if text == "[DONE]":
-                        await _drain(data)
+                        await drain(data)
                         break
-                    chunk = _json(text.encode(), response)
+                    chunk = json_object(text.encode(), response)
                     self._raise_told(chunk)
                     for event in reader.read(chunk):
                         yield event
@@ -198,7 +202,7 @@ class OpenAIChatModel(ChatModel):
             if ours is None:
                 raise
             if isinstance(ours, UnknownModelError):
-                await self._add_nearest(ours)
+                await add_nearest(ours, self.model, self.model_names())
             raise ours from error
 
     def _ours(self, error: Exception) -> ProviderError | None:
@@ -211,19 +215,11 @@ class OpenAIChatModel(ChatModel):
         if isinstance(error, openai.APIConnectionError):
             return ConnectionFailedError(
                 f"the connection to {self.provider} could not be made, or broke: try again, "
-                f"and check that {_host(self._base_url)} can be reached"
+                f"and check that {host_of(self._base_url or _OPENAI)} can be reached"
             )
         if isinstance(error, openai.APIStatusError):
             return classify(_fault(error), provider=self.provider, model=self.model)
         return transport_error(error, provider=self.provider, model=self.model)
-
-    async def _add_nearest(self, error: UnknownModelError) -> None:
-        """Add the names that were probably meant, when the server soon tells which there are."""
-        with suppress(Exception):
-            async with asyncio.timeout(_NAMES_SECONDS):
-                there = await self.model_names()
-            if near := difflib.get_close_matches(self.model, there, n=3):
-                error.args = (f"{error}; did you mean {' or '.join(map(repr, near))}?",)
 
     def _raise_told(self, body: dict[str, Any]) -> None:
         """Raise the error that an answer with status 200 tells."""
@@ -253,62 +249,9 @@ def _injected_key(client: AsyncOpenAI) -> Secret:
     return Secret(_NO_KEY if not key or " " in key else key, "api_key")
 
 
-def _host(base_url: str | None) -> str:
-    """Give the host and port, without the password that an address may hold."""
-    return urlsplit(base_url or "https://api.openai.com").netloc.rpartition("@")[2]
-
-
 def _fault(error: APIStatusError) -> Fault:
     message, codes = error_words(error.body)
     return Fault(message, codes, error.status_code, dict(error.response.headers))
-
-
-@asynccontextmanager
-async def _bytes(response: AsyncAPIResponse[Any]) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Give the body's bytes; leaving the block closes the response and ends its generators.
-
-    The SDK and its HTTP library read through several generators. Left suspended, they would be
-    ended by tasks of the event loop's own, later; on a closed response they run out at once.
-    """
-    chunks = response.iter_bytes()
-    try:
-        yield chunks
-    finally:
-        await response.close()
-        with suppress(Exception):
-            async for _ in chunks:
-                pass
-
-
-async def _whole(response: AsyncAPIResponse[Any]) -> dict[str, Any]:
-    async with _bytes(response) as chunks:
-        return _json(await limited_body(chunks), response)
-
-
-def _json(body: bytes, response: AsyncAPIResponse[Any]) -> dict[str, Any]:
-    try:
-        answer = json.loads(body)
-    except ValueError as error:
-        size = f"{len(body)} bytes of {_content_type(response) or 'unknown type'}"
-        raise InvalidResponseError(
-            f"the server answered {size} that are no JSON: "
-            "check base_url, which usually ends in /v1"
-        ) from error
-    if not isinstance(answer, dict):
-        raise InvalidResponseError(f"the server answered {type(answer).__name__}, not an object")
-    return answer
-
-
-def _content_type(response: AsyncAPIResponse[Any]) -> str:
-    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-async def _drain(data: AsyncIterator[str]) -> None:
-    """Read to the end, so that the connection can serve again; the answer is whole already."""
-    with suppress(Exception):
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            async for _ in data:
-                pass
 
 
 async def _close(client: AsyncOpenAI) -> None:

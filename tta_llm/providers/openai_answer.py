@@ -20,6 +20,7 @@ from tta_llm.messages import (
     Usage,
     UsageEvent,
 )
+from tta_llm.providers._answers import count_of, string_of
 
 __all__ = ["ChunkReader", "error_words"]
 
@@ -56,8 +57,8 @@ class ChunkReader:
         Raises:
             InvalidResponseError: When it doesn't have the protocol's form.
         """
-        self._model = _string(chunk.get("model")) or self._model
-        self._request_id = self._request_id or _string(chunk.get("id"))
+        self._model = string_of(chunk.get("model")) or self._model
+        self._request_id = self._request_id or string_of(chunk.get("id"))
         # On every chunk: some servers tell the usage beside the last words, not after them.
         if (usage := _usage(chunk.get("usage"))) is not None:
             self._usage = usage
@@ -71,7 +72,7 @@ class ChunkReader:
             yield from self._delta(delta)
         elif delta is not None or key == "message":
             raise InvalidResponseError(f"the answer has no {key}")
-        self._reason = _string(choices[0].get("finish_reason")) or self._reason
+        self._reason = string_of(choices[0].get("finish_reason")) or self._reason
 
     def end(self) -> Iterator[StreamEvent]:
         """Give the closing events.
@@ -121,12 +122,12 @@ class ChunkReader:
             if not isinstance(function, dict):
                 raise InvalidResponseError("a tool call of the answer has no function")
             index, identifier = self._place(call)
-            arguments = _string(function.get("arguments")) or ""
-            yield ToolCallDelta(index, arguments, identifier, _string(function.get("name")))
+            arguments = string_of(function.get("arguments")) or ""
+            yield ToolCallDelta(index, arguments, identifier, string_of(function.get("name")))
 
     def _place(self, call: JSON) -> tuple[int, str | None]:
         """Tell which call a piece is of, also where the server leaves out the index or the id."""
-        index, identifier = call.get("index"), _string(call.get("id"))
+        index, identifier = call.get("index"), string_of(call.get("id"))
         if not isinstance(index, int):
             more = not self._call_ids or identifier not in (None, self._call_ids[-1])
             index = len(self._call_ids) - (0 if more else 1)
@@ -135,10 +136,6 @@ class ChunkReader:
         identifier = identifier or f"call_{index}"
         self._call_ids.append(identifier)
         return index, identifier
-
-
-def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _text(value: Any) -> str:
@@ -156,30 +153,17 @@ def _usage(told: Any) -> Usage | None:
     """Read what the provider counted; None when it tells nothing, or nonsense."""
     if not isinstance(told, dict):
         return None
-    read, written = _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
+    read, written = count_of(told, "prompt_tokens"), count_of(told, "completion_tokens")
     if read is None or written is None:
         return None
     details, output = told.get("prompt_tokens_details"), told.get("completion_tokens_details")
     return Usage(
         read,
         written,
-        cached_input_tokens=min(read, _detail(details, "cached_tokens")),
-        cache_write_tokens=min(read, _detail(details, "cache_write_tokens")),
-        reasoning_tokens=min(written, _detail(output, "reasoning_tokens")),
+        cached_input_tokens=min(read, count_of(details, "cached_tokens") or 0),
+        cache_write_tokens=min(read, count_of(details, "cache_write_tokens") or 0),
+        reasoning_tokens=min(written, count_of(output, "reasoning_tokens") or 0),
     )
-
-
-# No model reads or writes as much in one call; a larger figure is a fault of the server.
-_ABSURD = 100_000_000
-
-
-def _count(value: Any) -> int | None:
-    sound = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _ABSURD
-    return value if sound else None
-
-
-def _detail(details: Any, name: str) -> int:
-    return (_count(details.get(name)) or 0) if isinstance(details, dict) else 0
 
 
 def error_words(told: object) -> tuple[str, tuple[str, ...]]:
