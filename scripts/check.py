@@ -62,7 +62,7 @@ def lowest(seed: int) -> list[Command]:
     quick = ("-o", "filterwarnings=", "-m", "not slow", "--ignore=tests/docs")
     return [
         ("sh", "scripts/make-env.sh", ".cache/lowest", "requirements/lowest.txt", "-e", "."),
-        pytest(seed, *quick, python=".cache/lowest/bin/python"),
+        ("env", "HYPOTHESIS_PROFILE=dev", *pytest(seed, *quick, python=".cache/lowest/bin/python")),
     ]
 
 
