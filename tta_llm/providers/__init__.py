@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from tta_llm.providers.azure import AzureChatModel
 from tta_llm.providers.chat import ChatModel
+from tta_llm.providers.counting import TokenCounter, token_counter
 from tta_llm.providers.embedder import Embedder, Vectors
+from tta_llm.providers.list_price import list_price
+from tta_llm.providers.model_info import ModelInfo, model_info
 from tta_llm.providers.openai import OpenAIChatModel
+from tta_llm.providers.openai_embedder import OpenAIEmbedder
 from tta_llm.providers.price import Price
 from tta_llm.providers.registry import chat_model, embedder
 from tta_llm.providers.structured import StructuredOutputError
 from tta_llm.providers.timeouts import Timeouts
 
 __all__ = [
+    "AzureChatModel",
     "ChatModel",
     "Embedder",
+    "ModelInfo",
     "OpenAIChatModel",
+    "OpenAIEmbedder",
     "Price",
     "StructuredOutputError",
     "Timeouts",
+    "TokenCounter",
     "Vectors",
     "chat_model",
     "embedder",
+    "list_price",
+    "model_info",
+    "token_counter",
 ]

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from tta_llm.core import WorkflowContext
-from tta_llm.errors import ConnectionFailedError, InvalidResponseError
+from tta_llm.errors import BudgetExceededError, ConnectionFailedError, InvalidResponseError
 from tta_llm.messages import ChatRequest, ResponseBuilder, Usage
 from tta_llm.providers.faults import never_sent
+from tta_llm.providers.list_price import why_unpriced
+from tta_llm.providers.price import Price
 from tta_llm.providers.tokens import estimated_usage, most_input_tokens
 
 if TYPE_CHECKING:
     from tta_llm.core.budget import Reservation
-    from tta_llm.providers.chat import ChatModel
 
 __all__ = ["Account"]
+
+
+class Priced(Protocol):
+    """Whoever takes tokens."""
+
+    model: str
+    provider: str
+
+    @property
+    def price(self) -> Price | None:
+        """What they cost, when that is known."""
 
 
 class Account:
@@ -27,7 +39,7 @@ class Account:
     promise, and the ledger notes an estimate.
     """
 
-    def __init__(self, model: ChatModel, request: ChatRequest, context: WorkflowContext) -> None:
+    def __init__(self, model: Priced, request: ChatRequest, context: WorkflowContext) -> None:
         self._model, self._request, self._context = model, request, context
         self._reservation: Reservation | None = None
         self._most_tokens = 0
@@ -42,7 +54,12 @@ class Account:
             self._most_tokens = read + written
             price = self._model.price
             dollars = None if price is None else price.at_most(read, written)
-            self._reservation = budget.reserve(dollars=dollars, tokens=self._most_tokens)
+            try:
+                self._reservation = budget.reserve(dollars=dollars, tokens=self._most_tokens)
+            except BudgetExceededError as error:
+                if dollars is None:
+                    error.add_note(why_unpriced(self._model.provider, self._model.model))
+                raise
         return self
 
     def book(self, usage: Usage) -> float | None:

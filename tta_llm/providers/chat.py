@@ -9,11 +9,7 @@ from dataclasses import replace
 from typing import ClassVar, Self
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.errors import (
-    InvalidRequestError,
-    ProviderError,
-    ProviderTimeoutError,
-)
+from tta_llm.errors import ProviderError
 from tta_llm.messages import (
     UNKNOWN_USAGE,
     ChatInput,
@@ -25,26 +21,15 @@ from tta_llm.messages import (
     UsageEvent,
 )
 from tta_llm.providers._account import Account
+from tta_llm.providers._prepare import OPTIONS, prepared
+from tta_llm.providers.list_price import list_price
+from tta_llm.providers.model_info import ModelInfo, model_info
 from tta_llm.providers.price import Price
-from tta_llm.providers.structured import parse_answer
-from tta_llm.providers.timeouts import Timeouts, paced
+from tta_llm.providers.structured import StructuredOutputError, asked_again, parse_answer
+from tta_llm.providers.timeouts import Timeouts, in_time, paced
 from tta_llm.providers.tokens import estimated_usage, message_text
 
 __all__ = ["OPTIONS", "ChatModel"]
-
-OPTIONS = frozenset(
-    {
-        "tools",
-        "tool_choice",
-        "response_format",
-        "temperature",
-        "top_p",
-        "stop",
-        "seed",
-        "reasoning_effort",
-    }
-)
-"""The fields of a ChatRequest that a vendor may lack."""
 
 
 class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
@@ -55,14 +40,19 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
     answers, and sees to it that no damaged answer passes for a whole one.
 
     With a limit in tokens or dollars on the context, an answer needs a longest length that can be
-    set aside: a request without `max_tokens` then gets the model's, or `tokens_within_budget`.
+    set aside: a request without `max_tokens` then gets the model's, or `tokens_within_budget` as
+    far as the model writes that much.
 
     Args:
         model: The model, as the provider names it.
         provider: Who answers.
-        price: What its tokens cost; without it `cost_usd` is None.
+        price: What its tokens cost; the provider's list price (see `list_price`) when missing.
+        info: Its limits; those of `model_info` when missing.
         timeouts: How long it may take.
         max_tokens: The longest answer, for requests that don't say.
+        reasks: How often to ask again, with the error, when an answer doesn't fit the
+            `response_format`. Each time is a call of its own for the budget and the ledger; a
+            stream is never asked again.
         name: What spans, metrics and drawings call it; `provider:model` when missing.
     """
 
@@ -78,8 +68,10 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         *,
         provider: str,
         price: Price | None = None,
+        info: ModelInfo | None = None,
         timeouts: Timeouts | None = None,
         max_tokens: int | None = None,
+        reasks: int = 0,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name or f"{provider}:{model}")
@@ -87,11 +79,28 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
             raise ValueError("a chat model needs the name of a model, such as 'gpt-4.1-mini'")
         if max_tokens is not None and max_tokens < 1:
             raise ValueError(f"max_tokens must be 1 or more, not {max_tokens!r}")
+        if reasks < 0:
+            raise ValueError(f"reasks must be 0 or more, not {reasks!r}")
         self.model = model
         self.provider = provider
-        self.price = price
+        self._price, self._info = price, info
         self.timeouts = Timeouts() if timeouts is None else timeouts
         self.max_tokens = max_tokens
+        self.reasks = reasks
+
+    @property
+    def price(self) -> Price | None:
+        """What its tokens cost; None when that is unknown."""
+        if self._price is not None:
+            return self._price
+        return list_price(self.provider, self.model, base_url=self._served_at())
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """How much it reads and writes; None when that is unknown."""
+        if self._info is not None or self._served_at() is not None:
+            return self._info
+        return model_info(self.provider, self.model)
 
     # ------------------------------------------------------------------------ for a vendor's file
 
@@ -104,6 +113,10 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         self, request: ChatRequest, context: WorkflowContext
     ) -> AsyncGenerator[StreamEvent, None]:
         """Yield the events of one answer; Finish comes last, and only when nothing was lost."""
+
+    def _served_at(self) -> str | None:
+        """Give the address of the server, when it isn't the provider's own."""
+        return None
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; the model can be used again afterwards."""
@@ -122,9 +135,19 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
             BudgetExceededError: When the call might pass the budget; it was not made.
             DeadlineExceededError: When the context's time ran out.
         """
-        request = self._prepared(input_data, context)
+        request, left = prepared(self, input_data, context), self.reasks
+        while True:
+            try:
+                return await self._ask(request, context)
+            except StructuredOutputError as error:
+                if not left or error.cut_short:
+                    raise
+                request, left = asked_again(request, error), left - 1
+
+    async def _ask(self, request: ChatRequest, context: WorkflowContext) -> ChatResponse:
         with self._naming_errors(), Account(self, request, context) as account:
-            response = await self._complete_in_time(request, context)
+            async with in_time(self.timeouts, context, self.provider):
+                response = await self._complete(request, context)
             if response.usage == UNKNOWN_USAGE:
                 usage = estimated_usage(request, message_text(response.message))
                 response = replace(response, usage=usage)
@@ -138,7 +161,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         They add up (`tta_llm.messages.fold`) to what `execute` returns. Closing the generator early
         closes the connection.
         """
-        request = self._prepared(input_data, context)
+        request = prepared(self, input_data, context)
         builder = ResponseBuilder()
         with self._naming_errors(), Account(self, request, context) as account:
             async with (
@@ -160,37 +183,6 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         await self.aclose()
 
     # ----------------------------------------------------------------------------------- inside
-
-    def _prepared(self, input_data: ChatInput, context: WorkflowContext) -> ChatRequest:
-        request = ChatRequest.of(input_data)
-        for option in OPTIONS - self.options:
-            if getattr(request, option) not in (None, ()):
-                raise InvalidRequestError(
-                    f"{self.provider} takes no {option}: leave it out, or ask another model",
-                    provider=self.provider,
-                    model=self.model,
-                )
-        if request.max_tokens is not None:
-            return request
-        longest = self.max_tokens
-        if longest is None and _bounds_size(context):
-            longest = self.tokens_within_budget
-        return request if longest is None else replace(request, max_tokens=longest)
-
-    async def _complete_in_time(
-        self, request: ChatRequest, context: WorkflowContext
-    ) -> ChatResponse:
-        clock, total = context.clock, self.timeouts.total
-        try:
-            async with clock.timeout_at(clock.now() + total) as timeout:
-                return await self._complete(request, context)
-        except TimeoutError as error:
-            if not timeout.expired():
-                raise
-            raise ProviderTimeoutError(
-                f"{self.provider} did not answer within {total:g} s: raise the model's timeouts, "
-                "or try a faster model"
-            ) from error
 
     def _completed(
         self, request: ChatRequest, response: ChatResponse, cost_usd: float | None
@@ -222,10 +214,3 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
             error.provider = error.provider or self.provider
             error.model = error.model or self.model
             raise
-
-
-def _bounds_size(context: WorkflowContext) -> bool:
-    if context.budget is None:
-        return False
-    remaining = context.budget.remaining
-    return remaining.tokens is not None or remaining.dollars is not None

@@ -9,6 +9,7 @@ import importlib.util
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -18,7 +19,7 @@ from tta_llm.core import WorkflowContext
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.providers.embedder import Embedder, Vectors
 
-__all__ = ["MiniLM"]
+__all__ = ["MiniLM", "minilm"]
 
 MAX_PIECES = 256
 """What the model was trained to read; word pieces after these don't count."""
@@ -108,6 +109,17 @@ class MiniLM(Embedder):
         [states] = session.run(None, feeds)
         weights = mask[:, :, np.newaxis].astype(np.float32)
         return np.asarray((states * weights).sum(axis=1) / weights.sum(axis=1), dtype=np.float32)
+
+
+def minilm(model: str, **arguments: Any) -> MiniLM:
+    """Give the embedder by its model's name, which is `all-MiniLM-L6-v2`.
+
+    Raises:
+        ValueError: When it is another.
+    """
+    if model.lower() != "all-minilm-l6-v2":
+        raise ValueError(f"there is no model {model!r} here: write minilm:all-MiniLM-L6-v2")
+    return MiniLM(**arguments)
 
 
 def _load_session(threads: int) -> ort.InferenceSession:

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from tta_llm.providers.chat import ChatModel
 from tta_llm.providers.embedder import Embedder
+from tta_llm.providers.presets import PRESETS, preset_chat_model, preset_embedder
 
 __all__ = ["chat_model", "embedder"]
 
-_CHAT_MODELS: Mapping[str, str] = {
+Maker: TypeAlias = str | Callable[..., Any]
+"""What makes a model of a name, or where that is."""
+
+_CHAT_MODELS: dict[str, Maker] = {
+    "azure": "tta_llm.providers.azure:AzureChatModel",
     "openai": "tta_llm.providers.openai:OpenAIChatModel",
 }
-_EMBEDDERS: Mapping[str, str] = {}
+_EMBEDDERS: dict[str, Maker] = {
+    "google": "tta_llm.providers.google_embedder:GoogleEmbedder",
+    "minilm": "tta_llm.providers.minilm:minilm",
+    "openai": "tta_llm.providers.openai_embedder:OpenAIEmbedder",
+}
 
 
 def chat_model(name: str, **arguments: Any) -> ChatModel:
     """Give the chat model of this name, `vendor:model`.
+
+    Besides the vendors there are servers that speak OpenAI's protocol: `groq`, `llamacpp`,
+    `ollama`, `openrouter`, `together` and `vllm`, with their addresses and the environment
+    variables of their keys.
 
     Packages outside add vendors of theirs with an entry point in the group `tta_llm.chat_models`:
     its name is the vendor, its object takes the model's name and keyword arguments, and returns a
@@ -42,14 +56,15 @@ def chat_model(name: str, **arguments: Any) -> ChatModel:
         assert model.provider == "openai" and model.model == "gpt-4.1-mini"
         ```
     """
-    make, model = _find(
-        name, _CHAT_MODELS, "tta_llm.chat_models", "a chat model", "openai:gpt-4.1-mini"
-    )
+    known = _CHAT_MODELS | _presets(preset_chat_model)
+    make, model = _find(name, known, "tta_llm.chat_models", "a chat model", "openai:gpt-4.1-mini")
     return cast("ChatModel", make(model, **arguments))
 
 
 def embedder(name: str, **arguments: Any) -> Embedder:
     """Give the embedder of this name, `vendor:model`.
+
+    `minilm:all-MiniLM-L6-v2` runs on this machine, with no key.
 
     Packages outside add vendors of theirs with an entry point in the group `tta_llm.embedders`.
 
@@ -60,25 +75,41 @@ def embedder(name: str, **arguments: Any) -> Embedder:
     Raises:
         ValueError: When the name has no vendor, or one that nobody knows; the message has the
             nearest.
+
+    Example:
+        ```python
+        from tta_llm.providers import embedder
+
+        assert embedder("minilm:all-MiniLM-L6-v2").dimensions == 384
+        ```
     """
+    known = _EMBEDDERS | _presets(preset_embedder)
     example = "openai:text-embedding-3-small"
-    make, model = _find(name, _EMBEDDERS, "tta_llm.embedders", "an embedder", example)
+    make, model = _find(name, known, "tta_llm.embedders", "an embedder", example)
     return cast("Embedder", make(model, **arguments))
 
 
+def _presets(make: Callable[..., Any]) -> dict[str, Maker]:
+    return {vendor: partial(make, vendor) for vendor in PRESETS}
+
+
 def _find(
-    name: str, known: Mapping[str, str], group: str, what: str, example: str
+    name: str, known: Mapping[str, Maker], group: str, what: str, example: str
 ) -> tuple[Callable[..., Any], str]:
     vendor, colon, model = name.partition(":")
     if not colon or not model or not vendor:
         raise ValueError(f"{name!r} does not name {what}: write vendor:model, as in {example!r}")
-    if vendor in known:
-        module, _, attribute = known[vendor].partition(":")
-        return getattr(import_module(module), attribute), model
+    if (there := known.get(vendor)) is not None:
+        return (_loaded(there) if isinstance(there, str) else there), model
     outside = entry_points(group=group)
     for point in outside.select(name=vendor):
         return point.load(), model
     raise ValueError(_unknown(vendor, what, [*known, *outside.names]))
+
+
+def _loaded(address: str) -> Callable[..., Any]:
+    module, _, attribute = address.partition(":")
+    return cast("Callable[..., Any]", getattr(import_module(module), attribute))
 
 
 def _unknown(vendor: str, what: str, vendors: list[str]) -> str:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tta_llm.errors import InvalidResponseError
-from tta_llm.messages import FinishReason
+from tta_llm.messages import ChatRequest, FinishReason, assistant, user
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["StructuredOutputError", "parse_answer", "strict_schema"]
+__all__ = ["StructuredOutputError", "asked_again", "parse_answer", "strict_schema"]
 
 
 class StructuredOutputError(InvalidResponseError):
-    """The answer doesn't fit the `response_format`; `text` holds what the model wrote."""
+    """The answer doesn't fit the `response_format`.
 
-    def __init__(self, message: str, text: str) -> None:
+    Args:
+        message: What is wrong, without the answer's contents.
+        text: What the model wrote.
+        problems: What is wrong, for the model: it may quote the answer.
+        cut_short: Whether `max_tokens` ended the answer.
+    """
+
+    def __init__(
+        self, message: str, text: str, *, problems: str = "", cut_short: bool = False
+    ) -> None:
         super().__init__(message)
-        self.text = text
+        self.text, self.problems, self.cut_short = text, problems, cut_short
 
 
 def parse_answer(
@@ -40,15 +50,24 @@ def parse_answer(
     wanted = response_format.__name__
     if finish_reason == "length":
         raise StructuredOutputError(
-            f"the answer was cut short by max_tokens, so it is no whole {wanted}: allow more", text
+            f"the answer was cut short by max_tokens, so it is no whole {wanted}: allow more",
+            text,
+            cut_short=True,
         )
     try:
         return response_format.model_validate_json(text)
     except ValidationError as error:
-        problem = _told(error)
+        problem, problems = _told(error), _told_to_the_model(error)
     # Raised outside the handler: pydantic's own text quotes the answer, and contents stay out of
     # tracebacks.
-    raise StructuredOutputError(f"the answer is no {wanted}: {problem}", text)
+    raise StructuredOutputError(f"the answer is no {wanted}: {problem}", text, problems=problems)
+
+
+def asked_again(request: ChatRequest, error: StructuredOutputError) -> ChatRequest:
+    """Give the request that asks a model to mend its answer."""
+    answered = [assistant(error.text)] if error.text.strip() else []
+    asks = user(f"{error.problems or error}. Answer again, with the whole JSON and nothing else.")
+    return replace(request, messages=(*request.messages, *answered, asks))
 
 
 def _told(error: Any) -> str:
@@ -57,6 +76,12 @@ def _told(error: Any) -> str:
     place = ".".join(map(str, first["loc"])) or "the whole"
     more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
     return f"{place} ({first['type']}){more}"
+
+
+def _told_to_the_model(error: Any) -> str:
+    problems = error.errors(include_input=False, include_context=False, include_url=False)
+    told = (f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}" for each in problems)
+    return "That JSON is not as asked: " + "; ".join(told)
 
 
 def strict_schema(response_format: type[BaseModel]) -> dict[str, Any] | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import ProviderTimeoutError
 
-__all__ = ["Timeouts", "paced"]
+__all__ = ["Timeouts", "in_time", "paced"]
 
 T = TypeVar("T")
 
@@ -35,6 +36,28 @@ class Timeouts:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be a number of seconds above 0, not {value!r}")
+
+
+@asynccontextmanager
+async def in_time(
+    timeouts: Timeouts, context: WorkflowContext, provider: str
+) -> AsyncIterator[None]:
+    """End the block when a whole call takes too long.
+
+    Raises:
+        ProviderTimeoutError: When it does.
+    """
+    clock, total = context.clock, timeouts.total
+    try:
+        async with clock.timeout_at(clock.now() + total) as timeout:
+            yield
+    except TimeoutError as error:
+        if not timeout.expired():
+            raise
+        raise ProviderTimeoutError(
+            f"{provider} did not answer within {total:g} s: raise the model's timeouts, "
+            "or try a faster model"
+        ) from error
 
 
 async def paced(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,13 @@ from tta_llm.messages import (
     Usage,
 )
 
-__all__ = ["estimated_tokens", "estimated_usage", "most_input_tokens"]
+__all__ = [
+    "estimated_tokens",
+    "estimated_usage",
+    "fewest_input_tokens",
+    "message_text",
+    "most_input_tokens",
+]
 
 # What a provider's template puts around a message; the largest seen is some 12 tokens.
 _AROUND_A_MESSAGE = 16
@@ -40,6 +47,27 @@ def most_input_tokens(request: ChatRequest) -> int:
         size += _AROUND_A_MESSAGE + sum(map(_most_for, message.parts))
     size += sum(len(text.encode()) for text in _definitions(request))
     return size
+
+
+# A word after a space begins a new token in OpenAI's encodings.
+_WORD = re.compile(r"\s[^\W\d_]")
+
+# The longest token of OpenAI's encodings, in bytes: so many spaces.
+_LONGEST_TOKEN = 128
+
+
+def fewest_input_tokens(request: ChatRequest, *, by_words: bool) -> int:
+    """Give a number of tokens that the request's texts can't stay below.
+
+    Args:
+        request: What is asked.
+        by_words: Whether the model's encoding is one of OpenAI's, where each word is a token or
+            more; that is not known of others.
+    """
+    texts = [part.text for m in request.messages for part in m.parts if isinstance(part, TextPart)]
+    if by_words:
+        return sum(sum(1 for _ in _WORD.finditer(text)) for text in texts)
+    return sum(len(text.encode(errors="replace")) for text in texts) // _LONGEST_TOKEN
 
 
 def estimated_tokens(text: str) -> int:

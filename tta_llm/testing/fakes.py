@@ -21,7 +21,7 @@ from tta_llm.messages import (
     assistant,
     events_of,
 )
-from tta_llm.providers import ChatModel, Embedder, Price, Timeouts, Vectors
+from tta_llm.providers import ChatModel, Embedder, ModelInfo, Price, Timeouts, Vectors
 
 __all__ = ["FakeAnswer", "FakeChatModel", "FakeEmbedder"]
 
@@ -45,9 +45,11 @@ class FakeChatModel(ChatModel):
         delay: Seconds before it answers, on the context's clock.
         word_delay: Seconds before each word of a stream but the first.
         break_after: Break the stream's connection after so many words.
-        price: What its tokens cost.
+        price: What its tokens cost; without it `cost_usd` is None.
+        info: Its limits.
         timeouts: How long it may take.
         max_tokens: The longest answer that a budget sets aside; nothing is cut.
+        reasks: How often to ask again when an answer doesn't fit the `response_format`.
         name: What spans, metrics and drawings call it.
 
     Example:
@@ -73,16 +75,20 @@ class FakeChatModel(ChatModel):
         word_delay: float = 0.0,
         break_after: int | None = None,
         price: Price | None = None,
+        info: ModelInfo | None = None,
         timeouts: Timeouts | None = None,
         max_tokens: int | None = None,
+        reasks: int = 0,
         name: str | None = None,
     ) -> None:
         super().__init__(
             model,
             provider=provider,
             price=price,
+            info=info,
             timeouts=timeouts,
             max_tokens=max_tokens,
+            reasks=reasks,
             name=name,
         )
         self._responses = responses
@@ -93,6 +99,9 @@ class FakeChatModel(ChatModel):
     def call_count(self) -> int:
         """How often it was asked, streams included."""
         return len(self.calls)
+
+    def _served_at(self) -> str:
+        return "fake:"
 
     async def _complete(self, request: ChatRequest, context: WorkflowContext) -> ChatResponse:
         self.calls.append(request)
