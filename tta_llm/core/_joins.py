@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
@@ -106,6 +107,7 @@ def function_types(function: Callable[..., Any]) -> tuple[Any, Any]:
     return _hint(hints, names[0]) if names else UNKNOWN, _hint(hints, "return")
 
 
+@functools.lru_cache(maxsize=1024)
 def primitive_types(cls: type, base: type) -> tuple[Any, Any]:
     """What the class of a primitive takes and gives, by its bases or by its `execute`."""
     for parent in cls.__mro__:

@@ -19,8 +19,12 @@ def add_place(error: BaseException, place: str) -> None:
     index = next((i for i, note in enumerate(notes) if isinstance(note, PathNote)), None)
     if index is None:
         error.add_note(PathNote(f"in {place}"))
-    elif len(notes[index]) < _LONGEST_PATH:
-        notes[index] = PathNote(f"in {place}, {notes[index].removeprefix('in ')}")
+        return
+    inner = notes[index].removeprefix("in ")
+    if len(inner) < _LONGEST_PATH:
+        notes[index] = PathNote(f"in {place}, {inner}")
+    elif not inner.startswith("…"):
+        notes[index] = PathNote(f"in …, {inner}")
 
 
 def path_of(error: BaseException | None) -> str | None:

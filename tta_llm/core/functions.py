@@ -39,6 +39,7 @@ class FunctionStep(WorkflowPrimitive[In, Out]):
     ) -> None:
         super().__init__(name=name or _functions.function_name(function))
         self.function = function
+        self._types = _joins.function_types(function)
         self._call = _functions.runner(function, thread=thread)
         if type(self).execute is FunctionStep.execute:
             self._run = self._call  # so a sequence calls the function with nothing in between
@@ -54,12 +55,12 @@ class FunctionStep(WorkflowPrimitive[In, Out]):
     @property
     def input_type(self) -> Any:
         """What the function's first parameter is annotated with."""
-        return _joins.function_types(self.function)[0]
+        return self._types[0]
 
     @property
     def output_type(self) -> Any:
         """What the function is annotated to return."""
-        return _joins.function_types(self.function)[1]
+        return self._types[1]
 
 
 def as_step(thing: Any) -> WorkflowPrimitive[Any, Any]:
@@ -118,6 +119,7 @@ class GeneratorStep(FunctionStep[In, Out]):
             raise CompositionError(f"join= is for async generator functions; {function!r} is none")
         WorkflowPrimitive.__init__(self, name=name or _functions.function_name(function))
         self.function, self.join = function, join
+        self._types = _joins.function_types(function)
         self._with_context = _functions.takes_context(function)
 
     def _yielded(self, input_data: Any, context: WorkflowContext) -> Pieces:

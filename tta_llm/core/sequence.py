@@ -22,6 +22,10 @@ from tta_llm.observability import Timed, configured, names, telemetry
 
 __all__ = ["SequentialPrimitive"]
 
+# Each is a generator that asks the one before it, and Python's stack bounds how deep that may go.
+# A longer tail is executed up to its last hundred steps, which gives the same result.
+_MOST_TRANSFORMS = 100
+
 
 class SequentialPrimitive(WorkflowPrimitive[In, Out]):
     """Steps one after the other, each taking what the one before gave; `a >> b >> c` makes it.
@@ -121,8 +125,8 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
 
     @functools.cached_property
     def _first_streamed(self) -> int:
-        index = len(self.steps) - 1
-        while index and self.steps[index]._transforms:
+        index = last = len(self.steps) - 1
+        while index and self.steps[index]._transforms and last - index < _MOST_TRANSFORMS:
             index -= 1
         return index
 

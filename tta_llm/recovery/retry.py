@@ -135,11 +135,13 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
         """Go on after a first failure; only now tenacity is asked, which costs 26 µs a call."""
         if not self.max_retries or not self._retries(error):
             raise error
-        first: list[Exception] = [error]
+        tries = 0
 
         async def attempt_after_first() -> T:
-            if first:
-                raise first.pop()
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise error
             return await attempt()
 
         retrying = tenacity.AsyncRetrying(
@@ -155,7 +157,8 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
         try:
             return await retrying(attempt_after_first)
         except Exception as last:
-            note_once(last, f"after {retrying.statistics['attempt_number']} tries")
+            if tries > 1:
+                note_once(last, f"after {tries} tries")
             raise
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
