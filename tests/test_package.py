@@ -23,7 +23,16 @@ REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 
 HEAVY = {
     *("anthropic", "chromadb", "google.genai", "httpx", "httpx2", "openai", "redis"),
-    *("bm25s", "numpy", "onnxruntime", "pypdf", "selectolax", "tokenizers"),
+    *(
+        "Stemmer",
+        "genai_prices",
+        "numpy",
+        "onnxruntime",
+        "pypdf",
+        "selectolax",
+        "tiktoken",
+        "tokenizers",
+    ),
     *("opentelemetry.sdk", "rich", "typer"),
 }
 
