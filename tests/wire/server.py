@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Handler = Callable[["Exchange"], Awaitable[None]]
+# What OpenAI calls it, and what Anthropic does.
+REQUEST_ID = {"x-request-id": "req-1", "request-id": "req-1"}
 
 
 @dataclass
@@ -47,13 +51,13 @@ class Exchange:
         length: int | None = None,
     ) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = {"content-type": content_type, "x-request-id": "req-1", **(headers or {})}
+        lines = {"content-type": content_type, **REQUEST_ID, **(headers or {})}
         lines["content-length"] = str(len(data) if length is None else length)
         await self.raw(_head(status, lines) + data)
 
     async def start_stream(self, content_type: str = "text/event-stream") -> None:
-        lines = {"content-type": content_type, "x-request-id": "req-1"}
-        await self.raw(_head(200, lines | {"transfer-encoding": "chunked"}))
+        lines = {"content-type": content_type, **REQUEST_ID, "transfer-encoding": "chunked"}
+        await self.raw(_head(200, lines))
 
     async def chunk(self, data: bytes) -> None:
         await self.raw(b"%x\r\n%s\r\n" % (len(data), data))
@@ -66,8 +70,18 @@ class Exchange:
         await self.raw(b"0\r\n\r\n")
 
     def drop(self) -> None:
-        """Reset the connection."""
+        """Reset the connection: what the client has not read yet may be lost."""
+        now = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
         self._writer.transport.abort()
+
+    def close(self) -> None:
+        """Close the connection as if all had been said."""
+        self._writer.close()
+
+    def half_close(self) -> None:
+        """Say that nothing more comes, and listen on."""
+        self._writer.write_eof()
 
     async def hang(self) -> None:
         """Wait until the client closes the connection."""
@@ -95,8 +109,12 @@ class Server:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.root}/v1"
 
     async def until_closed(self, seconds: float) -> float:
         """Wait until no connection is open and give the moment when the last one went."""

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import gzip
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.wire.conftest import CANARY
+from tests.wire.faults import (
+    HTML,
+    Fault,
+    ask_model,
+    bomb,
+    bytes_then,
+    close,
+    drip,
+    half_close,
+    hang,
+    no_gzip,
+    no_http,
+    page,
+    redirect,
+    reset,
+    reset_inside_headers,
+    short_body,
+    then,
+    too_much,
+)
 from tests.wire.server import HELLO, Exchange, Server, chunk, completion, stream
 from tta_llm.core import Budget, WorkflowContext
 from tta_llm.errors import (
@@ -30,11 +48,8 @@ from tta_llm.errors import (
     ServerError,
     UnknownModelError,
 )
-from tta_llm.messages import ChatResponse, TextDelta, collect
+from tta_llm.messages import TextDelta, collect
 from tta_llm.providers import OpenAIChatModel, Timeouts
-
-Fault = Callable[[Exchange], Awaitable[None]]
-HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
 
 
 def says(
@@ -45,39 +60,8 @@ def says(
     return lambda exchange: exchange.reply({"error": error}, status, headers=names)
 
 
-def page(status: int, body: bytes = HTML, content_type: str = "text/html") -> Fault:
-    return lambda exchange: exchange.reply(body, status, content_type)
-
-
 def chunks(*each: Any, done: bool = True) -> Fault:
     return lambda exchange: stream(exchange, list(each), done=done)
-
-
-async def reset(exchange: Exchange) -> None:
-    exchange.drop()
-
-
-async def reset_inside_headers(exchange: Exchange) -> None:
-    await exchange.raw(b"HTTP/1.1 200 OK\r\ncontent-ty")
-    exchange.drop()
-
-
-async def no_http(exchange: Exchange) -> None:
-    await exchange.raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
-    exchange.drop()
-
-
-async def short_body(exchange: Exchange) -> None:
-    await exchange.reply(completion(), length=5000)
-    exchange.drop()
-
-
-async def ask_model(
-    model: OpenAIChatModel, context: WorkflowContext, *, streamed: bool
-) -> ChatResponse:
-    if streamed:
-        return await collect(model.stream("Hi", context))
-    return await model.execute("Hi", context)
 
 
 BOTH: list[tuple[str, Fault, type[ProviderError]]] = [
@@ -122,26 +106,18 @@ BOTH: list[tuple[str, Fault, type[ProviderError]]] = [
     ("reset", reset, ConnectionFailedError),
     ("reset inside the headers", reset_inside_headers, ConnectionFailedError),
     ("not HTTP", no_http, ConnectionFailedError),
-    (
-        "redirect",
-        lambda e: e.reply({}, 302, headers={"location": "http://x/"}),
-        InvalidRequestError,
-    ),
+    ("redirect", redirect, InvalidRequestError),
     ("HTML with 200", page(200), InvalidResponseError),
     ("HTML that says it is JSON", page(200, HTML, "application/json"), InvalidResponseError),
     ("empty body", page(200, b"", "application/json"), InvalidResponseError),
     ("broken JSON", page(200, b'{"choices": [', "application/json"), InvalidResponseError),
     ("a list", lambda e: e.reply([1]), InvalidResponseError),
     ("error with 200", says(200, None, kind="overloaded_error"), OverloadedError),
-    (
-        "no gzip",
-        lambda e: e.reply(b"x", headers={"content-encoding": "gzip"}),
-        InvalidResponseError,
-    ),
+    ("no gzip", no_gzip, InvalidResponseError),
 ]
 
 PLAIN: list[tuple[str, Fault, type[ProviderError]]] = [
-    ("short body", short_body, ConnectionFailedError),
+    ("short body", short_body(completion()), ConnectionFailedError),
     ("empty choices", lambda e: e.reply(completion(choices=[])), InvalidResponseError),
     ("choices null", lambda e: e.reply(completion(choices=None)), InvalidResponseError),
     ("choices of text", lambda e: e.reply(completion(choices=["x"])), InvalidResponseError),
@@ -161,51 +137,37 @@ PLAIN: list[tuple[str, Fault, type[ProviderError]]] = [
 ]
 
 
-async def cut(exchange: Exchange) -> None:
-    await exchange.start_stream()
-    await exchange.event(chunk({"content": "Hello"}))
-    exchange.drop()
+WORD = chunk({"content": "Hello"})
 
 
-async def half(exchange: Exchange) -> None:
-    await exchange.start_stream()
-    await exchange.event(chunk({"content": "Hello"}))
-    await exchange.chunk(b'data: {"choices": [{"del')
-    await exchange.end_stream()
-
-
-def bytes_then(data: bytes) -> Fault:
-    async def answer(exchange: Exchange) -> None:
-        await exchange.start_stream()
-        await exchange.event(chunk({"content": "Hello"}))
-        await exchange.chunk(b"data: " + data + b"\n\n")
-        await exchange.end_stream()
-
-    return answer
+def inside(data: bytes, end: bytes = b"\n\n") -> Fault:
+    return bytes_then(WORD, b"data: " + data + end)
 
 
 STREAMED: list[tuple[str, Fault, type[ProviderError]]] = [
-    ("cut by a reset", cut, ConnectionFailedError),
-    ("cut inside an event", half, InvalidResponseError),
+    ("cut by a reset", then(WORD, reset), ConnectionFailedError),
+    ("closed midway", then(WORD, close), ConnectionFailedError),
+    ("half-closed midway", then(WORD, half_close), ConnectionFailedError),
+    ("cut inside an event", inside(b'{"choices": [{"del', end=b""), InvalidResponseError),
     ("ends without finish", chunks(*HELLO[:3], done=False), InvalidResponseError),
     ("done without finish", chunks(*HELLO[:3]), InvalidResponseError),
     ("nothing at all", chunks(done=False), InvalidResponseError),
     ("only done", chunks(), InvalidResponseError),
     ("empty answer", chunks(chunk({"role": "assistant"}), chunk({}, "stop")), InvalidResponseError),
-    ("broken JSON inside", bytes_then(b"{broken"), InvalidResponseError),
-    ("text inside", bytes_then(b'"text"'), InvalidResponseError),
-    ("broken UTF-8 inside", bytes_then(b'{"id": "\xff\xfe"}'), InvalidResponseError),
-    ("delta of text", bytes_then(b'{"choices": [{"delta": "x"}]}'), InvalidResponseError),
-    ("choices of text", bytes_then(b'{"choices": ["x"]}'), InvalidResponseError),
-    ("overloaded inside", bytes_then(b'{"error": {"type": "overloaded_error"}}'), OverloadedError),
+    ("broken JSON inside", inside(b"{broken"), InvalidResponseError),
+    ("text inside", inside(b'"text"'), InvalidResponseError),
+    ("broken UTF-8 inside", inside(b'{"id": "\xff\xfe"}'), InvalidResponseError),
+    ("delta of text", inside(b'{"choices": [{"delta": "x"}]}'), InvalidResponseError),
+    ("choices of text", inside(b'{"choices": ["x"]}'), InvalidResponseError),
+    ("overloaded inside", inside(b'{"error": {"type": "overloaded_error"}}'), OverloadedError),
     (
         "rate limit inside",
-        bytes_then(b'{"error": {"code": 429, "message": "slow"}}'),
+        inside(b'{"error": {"code": 429, "message": "slow"}}'),
         RateLimitError,
     ),
-    ("unknown error inside", bytes_then(b'{"error": {"message": "oops"}}'), ServerError),
+    ("unknown error inside", inside(b'{"error": {"message": "oops"}}'), ServerError),
     ("whole answer", lambda e: e.reply(completion()), InvalidResponseError),
-    ("endless event", bytes_then(b"x" * (9 * 1024 * 1024)), InvalidResponseError),
+    ("endless event", inside(b"x" * (9 * 1024 * 1024)), InvalidResponseError),
 ]
 
 MATRIX = [(*fault, streamed) for fault in BOTH for streamed in (False, True)]
@@ -352,17 +314,6 @@ async def test_what_a_failed_call_books(
 # ------------------------------------------------------------------------------------- time
 
 
-async def hang(exchange: Exchange) -> None:
-    await exchange.hang()
-
-
-async def drip(exchange: Exchange) -> None:
-    await exchange.start_stream()
-    for _ in range(1000):
-        await exchange.chunk(b": still here\n\n")
-        await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("fault", [hang, drip])
 async def test_the_contexts_deadline_holds(
@@ -417,10 +368,10 @@ async def test_a_whole_call_has_its_own_limit(
         await ask(timeouts=Timeouts(total=0.1)).execute("Hi", context)
 
 
-async def test_a_bomb_is_not_unpacked_whole(
-    server: Server, model: OpenAIChatModel, context: WorkflowContext
+@pytest.mark.parametrize("fault", [bomb, too_much])
+async def test_no_more_is_read_or_unpacked_than_the_cap(
+    server: Server, model: OpenAIChatModel, context: WorkflowContext, fault: Fault
 ) -> None:
-    packed = gzip.compress(b" " * (80 * 1024 * 1024))
-    server.handler = lambda exchange: exchange.reply(packed, headers={"content-encoding": "gzip"})
+    server.handler = fault
     with pytest.raises(InvalidResponseError, match="larger than"):
         await model.execute("Hi", context)

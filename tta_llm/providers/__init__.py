@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tta_llm.providers.azure import AzureChatModel
+from tta_llm.providers.anthropic import AnthropicChatModel
 from tta_llm.providers.chat import ChatModel
 from tta_llm.providers.counting import TokenCounter, token_counter
 from tta_llm.providers.embedder import Embedder, Vectors
@@ -16,6 +17,7 @@ from tta_llm.providers.structured import StructuredOutputError
 from tta_llm.providers.timeouts import Timeouts
 
 __all__ = [
+    "AnthropicChatModel",
     "AzureChatModel",
     "ChatModel",
     "Embedder",

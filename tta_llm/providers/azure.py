@@ -69,8 +69,8 @@ class _AzureConnection(OpenAIConnection):
         self._api_version = api_version
         super().__init__(who, **arguments)
 
-    def _new(self, openai: Any, **settings: Any) -> Any:
-        return openai.AsyncAzureOpenAI(
+    def _new(self, sdk: Any, **settings: Any) -> Any:
+        return sdk.AsyncAzureOpenAI(
             api_key=self._key.reveal(),
             azure_endpoint=self._base_url,
             api_version=self._api_version,

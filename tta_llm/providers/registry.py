@@ -19,6 +19,7 @@ Maker: TypeAlias = str | Callable[..., Any]
 """What makes a model of a name, or where that is."""
 
 _CHAT_MODELS: dict[str, Maker] = {
+    "anthropic": "tta_llm.providers.anthropic:AnthropicChatModel",
     "azure": "tta_llm.providers.azure:AzureChatModel",
     "openai": "tta_llm.providers.openai:OpenAIChatModel",
 }

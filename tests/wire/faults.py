@@ -1,0 +1,117 @@
+"""What a server can do wrong, whichever protocol it should speak."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.wire.server import Exchange
+from tta_llm.core import WorkflowContext
+from tta_llm.messages import ChatResponse, collect
+from tta_llm.providers import ChatModel
+
+Fault = Callable[[Exchange], Awaitable[None]]
+HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
+
+
+def page(status: int, body: bytes = HTML, content_type: str = "text/html") -> Fault:
+    return lambda exchange: exchange.reply(body, status, content_type)
+
+
+def short_body(body: object) -> Fault:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.reply(body, length=5000)
+        exchange.close()
+
+    return answer
+
+
+def then(event: Any, ending: Fault) -> Fault:
+    """Begin a stream with this event, and end it this way."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.start_stream()
+        await exchange.event(event)
+        await ending(exchange)
+
+    return answer
+
+
+def bytes_then(event: Any, data: bytes) -> Fault:
+    async def more(exchange: Exchange) -> None:
+        await exchange.chunk(data)
+        await exchange.end_stream()
+
+    return then(event, more)
+
+
+async def reset(exchange: Exchange) -> None:
+    exchange.drop()
+
+
+async def close(exchange: Exchange) -> None:
+    exchange.close()
+
+
+async def half_close(exchange: Exchange) -> None:
+    exchange.half_close()
+    await exchange.hang()
+
+
+async def reset_inside_headers(exchange: Exchange) -> None:
+    await exchange.raw(b"HTTP/1.1 200 OK\r\ncontent-ty")
+    exchange.drop()
+
+
+async def no_http(exchange: Exchange) -> None:
+    await exchange.raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+    exchange.drop()
+
+
+async def redirect(exchange: Exchange) -> None:
+    await exchange.reply({}, 302, headers={"location": "http://x/"})
+
+
+async def no_gzip(exchange: Exchange) -> None:
+    await exchange.reply(b"x", headers={"content-encoding": "gzip"})
+
+
+async def hang(exchange: Exchange) -> None:
+    await exchange.hang()
+
+
+async def drip(exchange: Exchange) -> None:
+    await exchange.start_stream()
+    for _ in range(1000):
+        await exchange.chunk(b": still here\n\n")
+        await asyncio.sleep(0.01)
+
+
+async def drip_bytes(exchange: Exchange) -> None:
+    """Send a plain answer, one byte at a time."""
+    await exchange.start_stream("application/json")
+    for _ in range(1000):
+        await exchange.chunk(b" ")
+        await asyncio.sleep(0.01)
+
+
+async def too_much(exchange: Exchange) -> None:
+    """Send a hundred megabytes."""
+    await exchange.start_stream("application/json")
+    for _ in range(100):
+        await exchange.chunk(b" " * 1024 * 1024)
+    await exchange.end_stream()
+
+
+async def bomb(exchange: Exchange) -> None:
+    """Send what is small, and large when unpacked."""
+    packed = gzip.compress(b" " * (80 * 1024 * 1024), 1)
+    await exchange.reply(packed, headers={"content-encoding": "gzip"})
+
+
+async def ask_model(model: ChatModel, context: WorkflowContext, *, streamed: bool) -> ChatResponse:
+    if streamed:
+        return await collect(model.stream("Hi", context))
+    return await model.execute("Hi", context)
