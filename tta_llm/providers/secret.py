@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
-__all__ = ["Secret"]
+__all__ = ["NO_KEY", "Secret", "mask_known"]
 
 _MASK = "[secret]"
+
+# Shorter ones, as tests make them up, are words too.
+_SHORTEST = 8
+
+NO_KEY = "none-needed"
+"""What is sent to a server that needs no key; the SDKs ask for some key."""
 
 
 class Secret:
@@ -20,7 +27,7 @@ class Secret:
         ValueError: When it holds what no HTTP header can carry.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("__weakref__", "_value")
 
     def __init__(self, value: str, name: str) -> None:
         self._value = value.strip()
@@ -29,6 +36,9 @@ class Secret:
                 f"{name} is empty, or holds spaces, line breaks or letters outside ASCII: "
                 "copy the key again"
             )
+
+        if len(self._value) >= _SHORTEST and self._value != NO_KEY:
+            _ALIVE.add(self)
 
     def reveal(self) -> str:
         """Give the key itself."""
@@ -57,6 +67,10 @@ class Secret:
     def _masked(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.mask(value)
+        if isinstance(value, dict):
+            return {self._masked(key): self._masked(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self._masked(each) for each in value]
         return _MASK if self._value in repr(value) else value
 
     def __repr__(self) -> str:
@@ -64,3 +78,13 @@ class Secret:
 
     def __reduce__(self) -> Any:
         raise TypeError("a key is not pickled: set it again where it is needed")
+
+
+_ALIVE: WeakSet[Secret] = WeakSet()
+
+
+def mask_known(text: str) -> str:
+    """Give the text without any key that something in this process holds."""
+    for secret in list(_ALIVE):
+        text = secret.mask(text)
+    return text

@@ -7,6 +7,13 @@ from tta_llm.testing.clock import VirtualClock
 from tta_llm.testing.contract import PrimitiveContract
 from tta_llm.testing.fakes import FakeAnswer, FakeChatModel, FakeEmbedder
 from tta_llm.testing.mock import MockCall, MockPrimitive
+from tta_llm.testing.recording import (
+    RecordingModel,
+    ReplayModel,
+    UnrecordedRequestError,
+    record,
+    replay,
+)
 
 __all__ = [
     "FakeAnswer",
@@ -15,6 +22,11 @@ __all__ = [
     "MockCall",
     "MockPrimitive",
     "PrimitiveContract",
+    "RecordingModel",
+    "ReplayModel",
+    "UnrecordedRequestError",
     "VirtualClock",
     "cancel_at_every_await",
+    "record",
+    "replay",
 ]
