@@ -49,7 +49,8 @@ make_with_pip() {
 key=$({ pwd; cat pyproject.toml requirements/*.txt; } | cksum | tr ' ' '-')
 line="$key $requirements $*"
 if usable "$python"; then
-    if grep -qxF "$line" "$stamp" 2>/dev/null; then exit 0; fi
+    # dev.txt holds all that the others hold.
+    if grep -qxF -e "$line" -e "$key requirements/dev.txt $*" "$stamp" 2>/dev/null; then exit 0; fi
     grep -qF "$key " "$stamp" 2>/dev/null || : >"$stamp"
 else
     rm -rf "$folder"
