@@ -109,7 +109,8 @@ class _Drawing:
         return Fan(branches, keyed, self._one_of([None, None, 1, 2]), collect)
 
     def _each(self, place: Place) -> Node:
-        splitter = Split(next(self._numbers), self._draw(st.integers(0, 4)))
+        least = 1 if place.in_fan else 0  # items without parts would be equal
+        splitter = Split(next(self._numbers), self._draw(st.integers(least, 4)))
         (inside,) = self._nodes(replace(place, in_fan=True), 1, 1)
         if _can_fail(inside):  # not all items at the same moment
             number = next(self._numbers)
