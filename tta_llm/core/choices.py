@@ -187,10 +187,10 @@ class RouterPrimitive(_Choice[In, Out]):
         from tta_llm.core import RouterPrimitive
 
         tiers = RouterPrimitive(
-            routes={"fast": lambda prompt: "a quick answer", "quality": lambda prompt: "a good
-            answer"}, router_fn=lambda prompt, context: "quality" if "prove" in prompt else "fast",
+            routes={"fast": lambda prompt: "a quick answer", "quality": lambda prompt: "a proof"},
+            router_fn=lambda prompt, context: "quality" if "prove" in prompt else "fast",
         )
-        assert tiers.run("prove it") == "a good answer"
+        assert tiers.run("prove it") == "a proof"
         ```
     """
 

@@ -36,8 +36,8 @@ class WorkflowContext:
         ```python
         from tta_llm import WorkflowContext
 
-        context = WorkflowContext(correlation_id="req-123", data={"user_id": "user-789"},
-        timeout_seconds=30) assert context.metadata["user_id"] == "user-789"
+        context = WorkflowContext(data={"user_id": "user-789"}, timeout_seconds=30)
+        assert context.metadata["user_id"] == "user-789"
         assert context.child(timeout_seconds=5).remaining_seconds() <= 5
         ```
     """
