@@ -151,7 +151,11 @@ async def test_tool_calls_and_reasoning_come_the_same_plain_and_streamed_and_go_
         ToolCall("a", "search", {"q": "Köln"}),
         ToolCall("b", "search", {}),
     )
-    assert response.message.parts[0] == ReasoningPart("I should look.", "seal")
+    assert response.message.parts[:3] == (
+        ReasoningPart("I should look.", "thinking@claude-test:seal"),
+        ReasoningPart("", "redacted_thinking@claude-test:hidden"),
+        ReasoningPart("", "thinking@claude-test:seal2"),
+    )
     assert response.finish_reason == "tool_calls"
     results = tool(ToolResult("a", "a city"), ToolResult("b", "no", is_error=True))
     await claude.execute([user("Hi"), response.message, results], context)
@@ -312,7 +316,14 @@ async def test_the_whole_request_goes_out(
                     DocumentPart(b"Hi", "text/markdown"),
                 ]
             ),
-            assistant([ReasoningPart("another's"), ToolCall("c1", "search", {"q": "Köln"})]),
+            assistant(
+                [
+                    ReasoningPart("another's"),
+                    ReasoningPart("a third one's", "c2lnbmVk"),
+                    ReasoningPart("a sister's", "thinking@claude-tests:seal"),
+                    ToolCall("c1", "search", {"q": "Köln"}, "c2lnbmVk"),
+                ]
+            ),
             tool(ToolResult("c1", "a city")),
             tool(ToolResult("c2", "a river")),
             user("Go on."),
@@ -717,6 +728,15 @@ def test_the_model_is_found_by_name() -> None:
     model = chat_model("anthropic:claude-opus-5-5", api_key="k")
     assert isinstance(model, AnthropicChatModel)
     assert (model.model, model.name) == ("claude-opus-5-5", "anthropic:claude-opus-5-5")
+
+
+async def test_a_call_has_no_spans_of_the_sdks_own(
+    claude: AnthropicChatModel, context: WorkflowContext
+) -> None:
+    await claude.execute("Hi", context)
+    client = await claude._connection._clients.get()
+    options = getattr(client, "open_telemetry", {"traces": {"enabled": False}})
+    assert not options["traces"]["enabled"]
 
 
 async def test_the_server_tells_its_models(server: Server, claude: AnthropicChatModel) -> None:

@@ -38,9 +38,9 @@ class AnthropicChatModel(ChatModel):
     For a cloud, pass its client of the SDK, such as `AsyncAnthropicBedrock`, as `client`.
 
     The SDK is imported at the first call, keeps one client for each event loop, retries nothing and
-    follows no redirect. Reasoning that carries the provider's signature is sent back in later turns
-    as it came; reasoning of other providers stays behind. What the system says goes out before the
-    conversation, wherever it stands.
+    follows no redirect. Signed reasoning is sent back in later turns to the model that gave it;
+    reasoning of other models stays behind, for it would be refused. What the system says goes out
+    before the conversation, wherever it stands.
 
     The protocol asks each request for the longest answer: where nobody says one, it is the longest
     that the model can give, and 4096 tokens for a model that isn't known here. With `temperature`

@@ -22,7 +22,7 @@ from tta_llm.messages import (
     UsageEvent,
 )
 from tta_llm.providers._answers import count_of, string_of
-from tta_llm.providers.anthropic_request import REDACTED
+from tta_llm.providers.anthropic_request import seal
 
 __all__ = ["AnswerReader", "error_words"]
 
@@ -51,6 +51,7 @@ class AnswerReader:
 
     def __init__(self, provider: str, model: str, request_id: str | None) -> None:
         self._provider, self._model, self._request_id = provider, model, request_id
+        self._asked = model
         self._reason: str | None = None
         self._usage: JSON = {}
         self._blocks: dict[int, _Block] = {}
@@ -143,9 +144,10 @@ class AnswerReader:
             case "text":
                 yield from self._text(_string(block, "text"))
             case "thinking":
-                yield from _thinking(_string(block, "thinking"), block.get("signature"))
+                yield from self._thinking(_string(block, "thinking"), block.get("signature"))
             case "redacted_thinking":
-                yield ReasoningDelta("", REDACTED + _string(block, "data"))
+                data = _string(block, "data")
+                yield ReasoningDelta("", seal("redacted_thinking", self._asked, data))
             case "tool_use":
                 opened.call, opened.whole = self._calls, block.get("input")
                 self._calls, self._spoke = self._calls + 1, True
@@ -160,9 +162,9 @@ class AnswerReader:
             case "text_delta":
                 yield from self._text(_string(delta, "text"))
             case "thinking_delta":
-                yield from _thinking(_string(delta, "thinking"), None)
+                yield from self._thinking(_string(delta, "thinking"), None)
             case "signature_delta":
-                yield from _thinking("", delta.get("signature"))
+                yield from self._thinking("", delta.get("signature"))
             case "input_json_delta" if block.call is not None:
                 block.whole = None
                 yield ToolCallDelta(block.call, _string(delta, "partial_json"))
@@ -182,6 +184,13 @@ class AnswerReader:
             self._spoke = True
             yield TextDelta(text)
 
+    def _thinking(self, text: str, told: Any) -> Iterator[StreamEvent]:
+        signature = string_of(told)
+        if signature is not None:
+            signature = seal("thinking", self._asked, signature)
+        if text or signature:
+            yield ReasoningDelta(text, signature)
+
 
 class _Block:
     """A block of the content that is not at its end: its kind and, for a tool, its call."""
@@ -192,12 +201,6 @@ class _Block:
         self.kind = kind
         self.call: int | None = None
         self.whole: Any = None
-
-
-def _thinking(text: str, signature: Any) -> Iterator[StreamEvent]:
-    seal = string_of(signature)
-    if text or seal:
-        yield ReasoningDelta(text, seal)
 
 
 def _object(event: JSON, name: str) -> JSON:

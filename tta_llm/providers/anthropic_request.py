@@ -23,12 +23,9 @@ from tta_llm.messages import (
 from tta_llm.providers.anthropic_models import reasoning
 from tta_llm.providers.anthropic_schema import accepted_schema
 
-__all__ = ["REDACTED", "payload"]
+__all__ = ["payload", "seal"]
 
 JSON: TypeAlias = dict[str, Any]
-
-REDACTED = "redacted_thinking:"
-"""Marks the seal of a block of reasoning that the provider hides whole."""
 
 # The version of 2026-10-21 refuses these, even at their defaults; the one before it takes them for
 # the models that know them. An SDK from 2.0 on asks for the newer one.
@@ -58,7 +55,7 @@ def payload(request: ChatRequest, model: str, longest: int) -> JSON:
         "model": model,
         "max_tokens": max_tokens,
         "system": _system(request.messages),
-        "messages": _turns(request.messages),
+        "messages": _turns(request.messages, model),
         "tools": [_tool(each) for each in request.tools] or None,
         "tool_choice": _tool_choice(request),
         "output_config": _output_config(request, effort),
@@ -110,7 +107,7 @@ def _system(messages: Iterable[Message]) -> str | None:
     return "\n\n".join(text for text in texts if text.strip()) or None
 
 
-def _turns(messages: Iterable[Message]) -> list[JSON]:
+def _turns(messages: Iterable[Message], model: str) -> list[JSON]:
     """Give the conversation, with neighbours of one role joined: results of tools are the user's.
 
     All results of one turn must stand in one message, before anything that the user adds.
@@ -118,7 +115,7 @@ def _turns(messages: Iterable[Message]) -> list[JSON]:
     turns: list[JSON] = []
     for message in messages:
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = [] if message.role == "system" else list(_blocks(message))
+        blocks = [] if message.role == "system" else list(_blocks(message, model))
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
         elif blocks:
@@ -133,14 +130,14 @@ def _turns(messages: Iterable[Message]) -> list[JSON]:
     return turns
 
 
-def _blocks(message: Message) -> Iterator[JSON]:
+def _blocks(message: Message, model: str) -> Iterator[JSON]:
     """Give a message's blocks; a text without content is left out, the provider refuses it."""
-    kind = {"assistant": _assistant_block, "tool": _result}.get(message.role, _user_block)
+    block = {"assistant": _assistant_block, "tool": _result}.get(message.role, _user_block)
     for part in message.parts:
-        if isinstance(part, TextPart) and message.role != "tool" and not part.text.strip():
-            continue
-        if (block := kind(part)) is not None:
-            yield block
+        if isinstance(part, ReasoningPart) and message.role == "assistant":
+            yield from _reasoning(part, model)
+        elif not isinstance(part, TextPart) or message.role == "tool" or part.text.strip():
+            yield block(part)
 
 
 def _result(part: Part) -> JSON:
@@ -150,24 +147,40 @@ def _result(part: Part) -> JSON:
     return wire | ({"is_error": True} if part.is_error else {})
 
 
-def _assistant_block(part: Part) -> JSON | None:
+def _assistant_block(part: Part) -> JSON:
     match part:
         case TextPart():
             return {"type": "text", "text": part.text}
         case ToolCall():
             arguments = dict(part.arguments)
             return {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments}
-        case ReasoningPart(signature=None):
-            # Without the provider's seal it was another's, and would be refused.
-            return None
-        case ReasoningPart(text=text, signature=str(seal)):
-            if seal.startswith(REDACTED):
-                return {"type": "redacted_thinking", "data": seal.removeprefix(REDACTED)}
-            return {"type": "thinking", "thinking": text, "signature": seal}
         case _:
             raise InvalidRequestError(
                 f"Anthropic takes no {part!r} from the assistant: leave it out"
             )
+
+
+def seal(kind: str, model: str, data: str) -> str:
+    """Give what a `ReasoningPart` carries as its signature: the provider's, and whose it is.
+
+    The provider refuses reasoning that another model signed, one of its own too, so what is sent
+    back is only what the same model gave.
+
+    Args:
+        kind: The kind of block, `thinking` or `redacted_thinking`.
+        model: The model, as it was asked.
+        data: The provider's signature; for `redacted_thinking` the block's data.
+    """
+    return f"{kind}@{model}:{data}"
+
+
+def _reasoning(part: ReasoningPart, model: str) -> Iterator[JSON]:
+    signature = part.signature or ""
+    if signature.startswith(mark := seal("thinking", model, "")):
+        data = signature.removeprefix(mark)
+        yield {"type": "thinking", "thinking": part.text, "signature": data}
+    elif signature.startswith(mark := seal("redacted_thinking", model, "")):
+        yield {"type": "redacted_thinking", "data": signature.removeprefix(mark)}
 
 
 def _user_block(part: Part) -> JSON:
