@@ -59,9 +59,7 @@ def preset_chat_model(vendor: str, model: str, **arguments: Any) -> OpenAIChatMo
     Raises:
         AuthenticationError: When the server needs a key and there is none.
     """
-    settings = _settings(vendor, arguments)
-    if "client" not in arguments:
-        settings["max_tokens_field"] = PRESETS[vendor].max_tokens_field
+    settings = _settings(vendor, arguments) | {"max_tokens_field": PRESETS[vendor].max_tokens_field}
     return OpenAIChatModel(model, **(settings | arguments))
 
 
