@@ -219,7 +219,7 @@ class Reference:
             now, result = self._step(node.inside, value, scene)
             if not isinstance(result, Bad):
                 return now, result
-            if attempt > 1 or (result.can_mend() and node.retries):
+            if attempt > 1:
                 notes = {f"after {attempt} tries"}
             if not result.can_mend() or attempt > node.retries:
                 break
