@@ -19,6 +19,7 @@ from tta_llm.errors import (
     ContextLengthError,
     InvalidRequestError,
     InvalidResponseError,
+    OverloadedError,
     ProviderError,
     ProviderTimeoutError,
     RateLimitError,
@@ -241,3 +242,21 @@ async def test_openai_gets_what_it_takes(server: Server, context: WorkflowContex
     assert server.seen[1].json["dimensions"] == 2
     with pytest.raises(ValueError, match="give dimensions="):
         OpenAIEmbedder("own", base_url=url)
+
+
+async def test_google_takes_a_client_of_the_users(server: Server, context: WorkflowContext) -> None:
+    genai = pytest.importorskip("google.genai")
+    from tta_llm.providers.google_embedder import GoogleEmbedder  # noqa: PLC0415
+
+    server.handler = as_google
+    options = {"base_url": server.base_url.removesuffix("/v1")}
+    client = genai.Client(api_key=CANARY, http_options=options)
+    model = GoogleEmbedder("gemini-embedding-001", dimensions=2, client=client)
+    assert (await model.execute(["a", "bcd"], context)).shape == (2, 2)
+    server.handler = lambda exchange: exchange.reply({"error": {"message": CANARY}}, 503)
+    with pytest.raises(OverloadedError) as caught:
+        await model.execute("a", context)
+    assert CANARY not in str(caught.value)
+    assert len(server.seen) == 2
+    await client.aio.aclose()
+    client.close()
