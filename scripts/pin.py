@@ -19,10 +19,11 @@ COMPILE = (
 
 FILES = {
     "core.txt": (),
-    "all.txt": ("--all-extras", "--group", "build"),
-    "dev.txt": ("--all-extras", "--group", "dev"),
+    "all.txt": ("--extra", "all", "--group", "build"),
+    "dev.txt": ("--extra", "all", "--group", "dev"),
     "lowest.txt": (
-        "--all-extras",
+        "--extra",
+        "all",
         "--group",
         "build",
         "--group",

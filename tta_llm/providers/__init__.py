@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tta_llm.providers.azure import AzureChatModel
 from tta_llm.providers.anthropic import AnthropicChatModel
+from tta_llm.providers.azure import AzureChatModel
 from tta_llm.providers.chat import ChatModel
 from tta_llm.providers.counting import TokenCounter, token_counter
 from tta_llm.providers.embedder import Embedder, Vectors
+from tta_llm.providers.google import GoogleChatModel
 from tta_llm.providers.list_price import list_price
 from tta_llm.providers.model_info import ModelInfo, model_info
 from tta_llm.providers.openai import OpenAIChatModel
@@ -21,6 +22,7 @@ __all__ = [
     "AzureChatModel",
     "ChatModel",
     "Embedder",
+    "GoogleChatModel",
     "ModelInfo",
     "OpenAIChatModel",
     "OpenAIEmbedder",

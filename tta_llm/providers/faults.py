@@ -45,12 +45,14 @@ class Fault:
         codes: Its code and type, as far as it gives them.
         status: The HTTP status, when there is one.
         headers: The response's headers, names in lower case.
+        retry_after: Seconds to wait, when it tells so in the body.
     """
 
     message: str
     codes: tuple[str, ...] = ()
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    retry_after: float | None = None
 
 
 _BY_CODE: dict[str, Kind] = {
@@ -64,6 +66,7 @@ _BY_CODE: dict[str, Kind] = {
     "enforced_spend_limit_reached": PermissionDeniedError,
     "organization_on_hold": PermissionDeniedError,
     "invalid_api_key": AuthenticationError,
+    "API_KEY_INVALID": AuthenticationError,
     "model_not_found": UnknownModelError,
     "DeploymentNotFound": UnknownModelError,
     "content_filter": ContentFilterError,
@@ -97,6 +100,13 @@ _BY_BROAD_KIND: dict[str, Kind] = {
     "request_too_large": InvalidRequestError,
     "BadRequestError": InvalidRequestError,
     "timeout_error": ProviderTimeoutError,
+    "INVALID_ARGUMENT": InvalidRequestError,
+    "UNAUTHENTICATED": AuthenticationError,
+    "PERMISSION_DENIED": PermissionDeniedError,
+    "NOT_FOUND": UnknownModelError,
+    "RESOURCE_EXHAUSTED": RateLimitError,
+    "UNAVAILABLE": OverloadedError,
+    "DEADLINE_EXCEEDED": ProviderTimeoutError,
     "400": InvalidRequestError,
     "401": AuthenticationError,
     "403": PermissionDeniedError,
@@ -111,7 +121,7 @@ _OVERFLOW = re.compile(
     r"|input token count.{0,40}exceed",
     re.IGNORECASE,
 )
-_MODEL = re.compile(r"\b(model|deployment)\b", re.IGNORECASE)
+_MODEL = re.compile(r"\b(models?|deployment)\b", re.IGNORECASE)
 _LONGEST_MESSAGE = 300
 
 
@@ -124,7 +134,7 @@ def classify(fault: Fault, *, provider: str, model: str) -> ProviderError:
         model=model,
         status=fault.status,
         request_id=fault.headers.get("x-request-id") or fault.headers.get("request-id"),
-        retry_after=retry_after(fault.headers),
+        retry_after=retry_after(fault.headers) if fault.retry_after is None else fault.retry_after,
     )
 
 

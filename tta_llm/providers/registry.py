@@ -21,6 +21,7 @@ Maker: TypeAlias = str | Callable[..., Any]
 _CHAT_MODELS: dict[str, Maker] = {
     "anthropic": "tta_llm.providers.anthropic:AnthropicChatModel",
     "azure": "tta_llm.providers.azure:AzureChatModel",
+    "google": "tta_llm.providers.google:GoogleChatModel",
     "openai": "tta_llm.providers.openai:OpenAIChatModel",
 }
 _EMBEDDERS: dict[str, Maker] = {

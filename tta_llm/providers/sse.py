@@ -14,12 +14,19 @@ LARGEST_EVENT = 8 * 1024 * 1024
 """Bytes in one event; tool arguments and images in base64 stay below it."""
 LARGEST_BODY = 64 * 1024 * 1024
 """Bytes in one answer, after decompression."""
+_MOST_STRAY = 64 * 1024
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
-async def sse_data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
+async def sse_data(
+    chunks: AsyncIterator[bytes], stray: bytearray | None = None
+) -> AsyncGenerator[str, None]:
     """Yield the data of each event.
+
+    Args:
+        chunks: The body.
+        stray: Gets the first lines that are no data, for servers that write their errors so.
 
     Raises:
         InvalidResponseError: When an event is too large or no UTF-8.
@@ -32,6 +39,8 @@ async def sse_data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
                 data = []
             elif line.startswith(b"data:"):
                 data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif stray is not None and len(stray) < _MOST_STRAY:
+                stray += line + b"\n"
     if data:
         # Some servers leave out the last empty line; what was cut inside an event is no JSON and
         # fails there.
