@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from pydantic import BaseModel, field_validator
 
@@ -68,6 +70,8 @@ async def test_the_last_error_is_raised_with_the_text_and_without_it_in_its_mess
     with pytest.raises(StructuredOutputError) as caught:
         await FakeChatModel(BAD).execute(REQUEST, context)
     assert "köln" not in str(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.text) == (str(caught.value), BAD)
 
 
 async def test_what_was_cut_short_is_not_asked_again(context: WorkflowContext) -> None:

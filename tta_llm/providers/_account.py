@@ -23,8 +23,13 @@ __all__ = ["Account"]
 class Priced(Protocol):
     """Whoever takes tokens."""
 
-    model: str
-    provider: str
+    @property
+    def model(self) -> str:
+        """The model."""
+
+    @property
+    def provider(self) -> str:
+        """Who answers."""
 
     @property
     def price(self) -> Price | None:

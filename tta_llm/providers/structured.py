@@ -26,7 +26,7 @@ class StructuredOutputError(InvalidResponseError):
     """
 
     def __init__(
-        self, message: str, text: str, *, problems: str = "", cut_short: bool = False
+        self, message: str, text: str = "", *, problems: str = "", cut_short: bool = False
     ) -> None:
         super().__init__(message)
         self.text, self.problems, self.cut_short = text, problems, cut_short
