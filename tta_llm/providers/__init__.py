@@ -8,6 +8,7 @@ from tta_llm.providers.chat import ChatModel
 from tta_llm.providers.counting import TokenCounter, token_counter
 from tta_llm.providers.embedder import Embedder, Vectors
 from tta_llm.providers.google import GoogleChatModel
+from tta_llm.providers.google_embedder import GoogleEmbedder
 from tta_llm.providers.list_price import list_price
 from tta_llm.providers.model_info import ModelInfo, model_info
 from tta_llm.providers.openai import OpenAIChatModel
@@ -23,6 +24,7 @@ __all__ = [
     "ChatModel",
     "Embedder",
     "GoogleChatModel",
+    "GoogleEmbedder",
     "ModelInfo",
     "OpenAIChatModel",
     "OpenAIEmbedder",
