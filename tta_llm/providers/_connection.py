@@ -24,13 +24,10 @@ from tta_llm.errors import (
 from tta_llm.providers._answers import add_nearest, host_of
 from tta_llm.providers.clients import ClientPerLoop
 from tta_llm.providers.faults import Fault, classify, transport_error
-from tta_llm.providers.secret import Secret
+from tta_llm.providers.secret import NO_KEY, Secret
 from tta_llm.providers.timeouts import Timeouts
 
-__all__ = ["NO_KEY", "Connection"]
-
-NO_KEY = "none-needed"
-"""What is sent to a server that needs no key; the SDKs ask for some key."""
+__all__ = ["Connection"]
 
 Call: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 

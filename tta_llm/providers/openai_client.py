@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tta_llm.providers._connection import NO_KEY, Connection
+from tta_llm.providers._connection import Connection
 from tta_llm.providers.openai_answer import error_words
 
-__all__ = ["NO_KEY", "OpenAIConnection"]
+__all__ = ["OpenAIConnection"]
 
 
 class OpenAIConnection(Connection):

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from tta_llm.errors import AuthenticationError
 from tta_llm.providers.openai import OpenAIChatModel
-from tta_llm.providers.openai_client import NO_KEY
 from tta_llm.providers.openai_embedder import OpenAIEmbedder
+from tta_llm.providers.secret import NO_KEY
 
 __all__ = ["PRESETS", "Preset", "preset_chat_model", "preset_embedder"]
 
