@@ -79,7 +79,7 @@ class UnknownRouteError(TTAError, LookupError):
 
     def __init__(self, route: object, routes: Iterable[str]) -> None:
         self.route = route
-        self.routes = tuple(routes)
+        self.routes: tuple[str, ...] = tuple(routes)
         there = ", ".join(map(repr, self.routes))
         super().__init__(
             f"there is no route {route!r}; the routes are {there}. "
@@ -119,7 +119,8 @@ class MissingExtraError(TTAError, ImportError):
     """
 
     def __init__(self, what: str, extra: str) -> None:
-        self.what, self.extra = what, extra
+        self.what: str = what
+        self.extra: str = extra
         super().__init__(
             f'{what} needs a package that is not installed: pip install "tta-llm[{extra}]"'
         )

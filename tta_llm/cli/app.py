@@ -20,7 +20,7 @@ __all__ = ["app", "main"]
 # typer carries a click of its own in some releases; this is its error of usage in all of them.
 _ParserError: type[Exception] = typer.BadParameter.__mro__[1]
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, TypeVarTuple
 
 from tta_llm.core.context import WorkflowContext
 
@@ -18,6 +18,7 @@ C = TypeVar("C")
 Bs = TypeVarTuple("Bs")
 
 Run: TypeAlias = Callable[[Any, WorkflowContext], Awaitable[Any]]
+Shape: TypeAlias = Literal["group", "sequence", "choice"]
 Pieces: TypeAlias = AsyncGenerator[Any, None]
 
 # The kinds of function that can be a step. As one union they would be shorter, but then mypy gives

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, cast, overload
+from typing import Any, ClassVar, cast, overload
 
 from tta_llm.core import _joins
 from tta_llm.core._functions import runner
 from tta_llm.core._paths import add_place
-from tta_llm.core._typing import A, AwaitedStep, B, In, Out, Pieces, PlainStep, Step
+from tta_llm.core._typing import A, AwaitedStep, B, In, Out, Pieces, PlainStep, Shape, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step, checked_function
 from tta_llm.core.primitive import WorkflowPrimitive
@@ -22,7 +22,7 @@ __all__ = ["ConditionalPrimitive", "RouterPrimitive"]
 class _Choice(WorkflowPrimitive[In, Out]):
     """Runs, or streams, the one child that `_choose` picks."""
 
-    shape = "choice"
+    shape: ClassVar[Shape] = "choice"
 
     @abstractmethod
     async def _choose(
@@ -151,8 +151,10 @@ class ConditionalPrimitive(_Choice[In, Out]):
     ) -> None:
         super().__init__(name=name)
         self._holds = runner(checked_function(condition))
-        self.then_primitive = as_step(then_primitive)
-        self.else_primitive = as_step(_unchanged if else_primitive is None else else_primitive)
+        self.then_primitive: WorkflowPrimitive[Any, Any] = as_step(then_primitive)
+        self.else_primitive: WorkflowPrimitive[Any, Any] = as_step(
+            _unchanged if else_primitive is None else else_primitive
+        )
 
     async def _choose(
         self, input_data: Any, context: WorkflowContext
@@ -241,7 +243,9 @@ class RouterPrimitive(_Choice[In, Out]):
         super().__init__(name=name)
         if not routes:
             raise CompositionError("a router needs at least one route, and there is none")
-        self.routes = {route: as_step(primitive) for route, primitive in routes.items()}
+        self.routes: dict[str, WorkflowPrimitive[Any, Any]] = {
+            route: as_step(primitive) for route, primitive in routes.items()
+        }
         self._pick = runner(checked_function(router_fn))
         if default is not None and default not in self.routes:
             there = ", ".join(map(repr, self.routes))

@@ -66,12 +66,12 @@ class WorkflowContext:
         clock: Clock | None = None,
     ) -> None:
         self._correlation_id = correlation_id
-        self.workflow_id = workflow_id
+        self.workflow_id: str | None = workflow_id
         self._data: MutableMapping[str, Any] = {} if data is None else data
         self.clock: Clock = SYSTEM_CLOCK if clock is None else clock
-        self.budget = budget
+        self.budget: Budget | None = budget
         self._usage: UsageLedger | None = None
-        self.parent_span = parent_span
+        self.parent_span: Span | None = parent_span
         self._armed: float | None = None
         self._deadline: float | None = None
         if timeout_seconds is not None:

@@ -118,7 +118,8 @@ class GeneratorStep(FunctionStep[In, Out]):
         if not inspect.isasyncgenfunction(function):
             raise CompositionError(f"join= is for async generator functions; {function!r} is none")
         WorkflowPrimitive.__init__(self, name=name or _functions.function_name(function))
-        self.function, self.join = function, join
+        self.function: Callable[..., Any] = function
+        self.join: Callable[[list[Any]], Any] = join
         self._types = _joins.function_types(function)
         self._with_context = _functions.takes_context(function)
 

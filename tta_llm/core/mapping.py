@@ -66,9 +66,11 @@ class MapPrimitive(WorkflowPrimitive[Iterable[A] | AsyncIterable[A], list[B]]):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        self.primitive = as_step(primitive)
-        self.max_concurrency = at_least(1, max_concurrency, "max_concurrency")
-        self.on_error = one_of(("raise", "collect"), on_error, "on_error")
+        self.primitive: WorkflowPrimitive[Any, Any] = as_step(primitive)
+        self.max_concurrency: int = at_least(1, max_concurrency, "max_concurrency")
+        self.on_error: Literal["raise", "collect"] = one_of(
+            ("raise", "collect"), on_error, "on_error"
+        )
 
     async def execute(
         self, input_data: Iterable[A] | AsyncIterable[A], context: WorkflowContext

@@ -126,10 +126,12 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
         )
         self._labels = tuple(keys)
         _joins.refuse_different_inputs(zip(self._labels, self.branches, strict=True))
-        self.max_concurrency = (
+        self.max_concurrency: int | None = (
             None if max_concurrency is None else at_least(1, max_concurrency, "max_concurrency")
         )
-        self.on_error = one_of(("raise", "collect"), on_error, "on_error")
+        self.on_error: Literal["raise", "collect"] = one_of(
+            ("raise", "collect"), on_error, "on_error"
+        )
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the branches at the same time."""

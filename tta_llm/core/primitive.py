@@ -31,6 +31,7 @@ from tta_llm.core._typing import (
     Out,
     Pieces,
     Run,
+    Shape,
 )
 from tta_llm.core.context import WorkflowContext, require_context
 from tta_llm.observability import configured
@@ -71,7 +72,7 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
     _run: Run
     _pieces: Callable[..., Pieces]
 
-    shape: ClassVar[Literal["group", "sequence", "choice"]] = "group"
+    shape: ClassVar[Shape] = "group"
     """How its children hang together, for whoever draws it."""
 
     def __init__(self, *, name: str | None = None) -> None:

@@ -7,13 +7,13 @@ import itertools
 import operator
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from tta_llm.core import _builders, _joins
 from tta_llm.core._checks import listed
 from tta_llm.core._paths import add_place
 from tta_llm.core._supervision import run_observed, stream_observed
-from tta_llm.core._typing import In, Out, Pieces, Run
+from tta_llm.core._typing import In, Out, Pieces, Run, Shape
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
 from tta_llm.core.primitive import WorkflowPrimitive
@@ -49,7 +49,7 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
         ```
     """
 
-    shape = "sequence"
+    shape: ClassVar[Shape] = "sequence"
 
     def __init__(
         self: SequentialPrimitive[Any, Any], steps: Sequence[Any], *, name: str | None = None

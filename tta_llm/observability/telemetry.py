@@ -38,16 +38,22 @@ class Telemetry:
     """The tracer and the instruments of one pair of providers."""
 
     def __init__(self, tracer_provider: Any, meter_provider: Any) -> None:
-        self.providers = (tracer_provider, meter_provider)
+        self.providers: tuple[Any, Any] = (tracer_provider, meter_provider)
         version = metadata.version("tta-llm")
-        self.tracer = trace.get_tracer("tta_llm", version, tracer_provider)
+        self.tracer: trace.Tracer = trace.get_tracer("tta_llm", version, tracer_provider)
         meter = metrics.get_meter("tta_llm", version, meter_provider)
-        self.sequential_step = _seconds(meter, "sequential_step_duration", "One step of a sequence")
-        self.sequential_total = _seconds(meter, "sequential_total_duration", "A whole sequence")
-        self.parallel_branch = _seconds(
+        self.sequential_step: metrics.Histogram = _seconds(
+            meter, "sequential_step_duration", "One step of a sequence"
+        )
+        self.sequential_total: metrics.Histogram = _seconds(
+            meter, "sequential_total_duration", "A whole sequence"
+        )
+        self.parallel_branch: metrics.Histogram = _seconds(
             meter, "parallel_branch_duration", "One branch of a fan-out"
         )
-        self.parallel_total = _seconds(meter, "parallel_total_duration", "A whole fan-out")
+        self.parallel_total: metrics.Histogram = _seconds(
+            meter, "parallel_total_duration", "A whole fan-out"
+        )
 
     def start(
         self,
@@ -96,7 +102,8 @@ class SpanScope:
     __slots__ = ("_context", "_token", "span")
 
     def __init__(self, span: Span, context: Context) -> None:
-        self.span, self._context = span, context
+        self.span: Span = span
+        self._context = context
         self._token: Token[Context] | None = None
 
     def enter(self) -> None:

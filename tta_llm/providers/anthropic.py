@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import InvalidResponseError
@@ -75,7 +75,7 @@ class AnthropicChatModel(ChatModel):
         ```
     """
 
-    options: ClassVar[frozenset[str]] = OPTIONS - {"seed"}
+    options: frozenset[str] = OPTIONS - {"seed"}
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ class AnswerReader:
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
         self._spoke = self._told_output = False
-        self.ended = False
+        self.ended: bool = False
         """Whether the answer's last event has come."""
 
     def message(self, body: JSON) -> Iterator[StreamEvent]:

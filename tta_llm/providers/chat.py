@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
-from typing import ClassVar, Self
+from typing import Self
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import ProviderError
@@ -56,10 +56,10 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         name: What spans, metrics and drawings call it; `provider:model` when missing.
     """
 
-    options: ClassVar[frozenset[str]] = OPTIONS
+    options: frozenset[str] = OPTIONS
     """What the vendor takes of `OPTIONS`; anything else is refused before the call."""
 
-    tokens_within_budget: ClassVar[int] = 4096
+    tokens_within_budget: int = 4096
     """The longest answer under a limit in tokens or dollars when nobody says another."""
 
     def __init__(
@@ -84,7 +84,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         self.model = model
         self.provider = provider
         self._price, self._info = price, info
-        self.timeouts = Timeouts() if timeouts is None else timeouts
+        self.timeouts: Timeouts = Timeouts() if timeouts is None else timeouts
         self.max_tokens = max_tokens
         self.reasks = reasks
 

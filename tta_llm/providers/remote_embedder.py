@@ -66,7 +66,7 @@ class RemoteEmbedder(Embedder):
         )
         self.provider = provider
         self._price = price
-        self.timeouts = Timeouts() if timeouts is None else timeouts
+        self.timeouts: Timeouts = Timeouts() if timeouts is None else timeouts
 
     @property
     def price(self) -> Price | None:

@@ -29,7 +29,9 @@ class StructuredOutputError(InvalidResponseError):
         self, message: str, text: str = "", *, problems: str = "", cut_short: bool = False
     ) -> None:
         super().__init__(message)
-        self.text, self.problems, self.cut_short = text, problems, cut_short
+        self.text: str = text
+        self.problems: str = problems
+        self.cut_short: bool = cut_short
 
 
 def parse_answer(

@@ -57,9 +57,9 @@ class Index:
         *,
         folder: Path | None = None,
     ) -> None:
-        self.embedder = MiniLM() if embedder is None else embedder
-        self.store = MemoryStore() if store is None else store
-        self.manifest = Manifest() if manifest is None else manifest
+        self.embedder: Embedder = MiniLM() if embedder is None else embedder
+        self.store: VectorStore = MemoryStore() if store is None else store
+        self.manifest: Manifest = Manifest() if manifest is None else manifest
         self.folder = folder
         self._lexical: tuple[int, LexicalIndex] | None = None
 

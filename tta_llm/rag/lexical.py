@@ -65,7 +65,7 @@ class LexicalIndex:
     """
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
-        self.chunks = {chunk.id: chunk for chunk in chunks}
+        self.chunks: dict[str, Chunk] = {chunk.id: chunk for chunk in chunks}
         self._ids = list(self.chunks)
         words = terms(chunk.search_text for chunk in self.chunks.values())
         self._frequency = Counter(word for each in words for word in set(each))

@@ -95,7 +95,9 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
             raise CompositionError(
                 "a fallback needs at least one other choice, and `fallbacks` is empty"
             )
-        self.choices = tuple(map(as_step, (primary, *others)))
+        self.choices: tuple[WorkflowPrimitive[Any, Any], ...] = tuple(
+            map(as_step, (primary, *others))
+        )
         self._falls_through = as_filter(fallback_on)
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:

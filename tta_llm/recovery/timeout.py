@@ -74,7 +74,7 @@ class TimeoutPrimitive(WrapperPrimitive[In, Out]):
         *,
         name: str | None = None,
     ) -> None:
-        self.timeout_seconds = positive(timeout_seconds, "timeout_seconds")
+        self.timeout_seconds: float = positive(timeout_seconds, "timeout_seconds")
         super().__init__(primitive, label=f"within {timeout_seconds:g} s", name=name)
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:

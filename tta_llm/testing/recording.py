@@ -89,8 +89,8 @@ class RecordingModel(ChatModel):
             reasks=model.reasks,
             name=model.name,
         )
-        self.options = model.options  # type: ignore[misc]  # it takes what the recorded one takes
-        self.tokens_within_budget = model.tokens_within_budget  # type: ignore[misc]
+        self.options: frozenset[str] = model.options
+        self.tokens_within_budget: int = model.tokens_within_budget
         self._inner, self._path, self._lock = model, Path(path), threading.Lock()
         self._path.write_text(_line(_head(model)), "utf-8")
 
