@@ -40,7 +40,7 @@ from tta_llm.messages import (
     tool,
     user,
 )
-from tta_llm.providers import AnthropicChatModel, Price, chat_model
+from tta_llm.providers import AnthropicChatModel, ModelInfo, Price, chat_model
 from tta_llm.providers.anthropic_schema import accepted_schema
 
 Make = Callable[..., AnthropicChatModel]
@@ -180,6 +180,16 @@ async def test_servers_that_send_the_arguments_at_once(
     response = await both(claude, "Hi", context)
     assert response.tool_calls == (ToolCall("a", "search", {"q": "x"}),)
     assert response.finish_reason == "tool_calls"
+
+
+async def test_servers_that_send_the_arguments_twice(
+    server: Server, claude: AnthropicChatModel, context: WorkflowContext
+) -> None:
+    use = {"type": "tool_use", "id": "a", "name": "search", "input": {"q": "x"}}
+    piece = {"type": "input_json_delta", "partial_json": '{"q": "x"}'}
+    server.handler = answering([use], [start(), *block(0, use, piece), *end("tool_use")])
+    response = await both(claude, "Hi", context)
+    assert response.tool_calls == (ToolCall("a", "search", {"q": "x"}),)
 
 
 async def test_blocks_and_events_that_are_not_known_say_nothing(
@@ -485,7 +495,8 @@ async def test_the_longest_answer_is_the_models(
 ) -> None:
     await ask_claude(model).execute("Hi", context)
     await ask_claude(model, max_tokens=9).execute("Hi", context)
-    assert [seen.json["max_tokens"] for seen in server.seen] == [limit, 9]
+    await ask_claude(model, info=ModelInfo(max_output_tokens=777)).execute("Hi", context)
+    assert [seen.json["max_tokens"] for seen in server.seen] == [limit, 9, 777]
 
 
 async def test_a_budget_bounds_the_answer(server: Server, ask_claude: Make) -> None:

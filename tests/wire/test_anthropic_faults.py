@@ -392,3 +392,15 @@ async def test_the_gap_between_pieces_has_its_own_limit(
     with pytest.raises(ProviderTimeoutError, match="next piece"):
         await anext(pieces)
     await server.until_closed(1)
+
+
+@pytest.mark.parametrize(("fault", "streamed"), [(hang, False), (hang, True), (hang_midway, True)])
+async def test_an_injected_clients_own_time_limit(
+    server: Server, context: WorkflowContext, fault: Fault, *, streamed: bool
+) -> None:
+    server.handler = fault
+    client = anthropic.AsyncAnthropic(api_key="k", base_url=server.root, timeout=0.05)
+    async with AnthropicChatModel("claude-test", client=client) as model:
+        with pytest.raises(ProviderTimeoutError, match="did not answer in time"):
+            await ask_model(model, context, streamed=streamed)
+    await client.close()
