@@ -37,6 +37,8 @@ class Place:
     depth: int
     in_fan: bool = False
     """Nothing here may fail in no time: which of two such comes first is left to chance."""
+    in_each: bool = False
+    """Nothing here may make equal items of different ones: they would share their counts."""
     is_tried_again: bool = False
     """Nothing here may fail in mid-stream: a stream isn't begun anew after its first piece."""
     is_cached: bool = False
@@ -105,18 +107,17 @@ class _Drawing:
 
     def _fan(self, place: Place) -> Node:
         branches = self._nodes(replace(place, in_fan=True), 1, 4)
-        keyed, collect = self._one_of([False, True]), self._one_of([False, False, True])
-        return Fan(branches, keyed, self._one_of([None, None, 1, 2]), collect)
+        collect = not place.in_each and self._one_of([False, False, True])
+        return Fan(branches, self._one_of([False, True]), self._one_of([None, 1, 2]), collect)
 
     def _each(self, place: Place) -> Node:
-        least = 1 if place.in_fan else 0  # items without parts would be equal
-        splitter = Split(next(self._numbers), self._draw(st.integers(least, 4)))
-        (inside,) = self._nodes(replace(place, in_fan=True), 1, 1)
+        splitter = Split(next(self._numbers), self._draw(st.integers(int(place.in_each), 4)))
+        (inside,) = self._nodes(replace(place, in_fan=True, in_each=True), 1, 1)
         if _can_fail(inside):  # not all items at the same moment
             number = next(self._numbers)
             inside = Chain((Work(number, "staggered", self._fraction(number)), inside))
-        each = Each(inside, self._one_of([1, 2, 16]), self._one_of([False, True]))
-        return Chain((splitter, each))
+        collect = not place.in_each and self._one_of([False, True])
+        return Chain((splitter, Each(inside, self._one_of([1, 2, 16]), collect)))
 
     def _choice(self, place: Place) -> Node:
         then, *other = self._nodes(place, 1, 2)
