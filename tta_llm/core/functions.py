@@ -130,7 +130,7 @@ class GeneratorStep(FunctionStep[In, Out]):
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Collect the pieces and join them."""
         async with aclosing(self._yielded(input_data, context)) as pieces:
-            return self.join([piece async for piece in pieces])
+            return cast("Out", self.join([piece async for piece in pieces]))
 
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Yield the function's pieces."""
