@@ -171,15 +171,16 @@ def _parts(content: Any) -> list[JSON]:
 def _usage(told: Any) -> Usage | None:
     """Read what the provider counted; None when it tells nothing, or nonsense.
 
-    A number that is nought is left out on the wire, so the total tells whether one is missing.
+    A number that is nought is left out on the wire, and what an old SDK doesn't know is lost; the
+    total has it all.
     """
     read, total = count_of(told, "promptTokenCount"), count_of(told, "totalTokenCount")
     if read is None or total is None:
         return None
     read += count_of(told, "toolUsePromptTokenCount") or 0
     reasoning = count_of(told, "thoughtsTokenCount") or 0
-    spoken = count_of(told, "candidatesTokenCount")
-    written = (max(0, total - read - reasoning) if spoken is None else spoken) + reasoning
+    spoken = count_of(told, "candidatesTokenCount") or 0
+    written = max(spoken + reasoning, total - read)
     cached = count_of(told, "cachedContentTokenCount") or 0
     return Usage(read, written, cached_input_tokens=min(read, cached), reasoning_tokens=reasoning)
 

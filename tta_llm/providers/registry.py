@@ -22,6 +22,7 @@ _CHAT_MODELS: dict[str, Maker] = {
     "anthropic": "tta_llm.providers.anthropic:AnthropicChatModel",
     "azure": "tta_llm.providers.azure:AzureChatModel",
     "google": "tta_llm.providers.google:GoogleChatModel",
+    "google-generativeai": "tta_llm.providers.google_generativeai:GoogleGenerativeAIChatModel",
     "openai": "tta_llm.providers.openai:OpenAIChatModel",
 }
 _EMBEDDERS: dict[str, Maker] = {
