@@ -95,8 +95,9 @@ class PieceStep(FunctionStep[In, Out]):
 
     async def transform(self, pieces: AsyncIterator[Any], context: WorkflowContext) -> Pieces:
         """Call the function for each piece."""
+        call = self._call
         async for piece in pieces:
-            yield await self._call(piece, context)
+            yield await call(piece, context)
 
 
 class GeneratorStep(FunctionStep[In, Out]):
@@ -132,11 +133,9 @@ class GeneratorStep(FunctionStep[In, Out]):
         async with aclosing(self._yielded(input_data, context)) as pieces:
             return cast("Out", self.join([piece async for piece in pieces]))
 
-    async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
+    def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Yield the function's pieces."""
-        async with aclosing(self._yielded(input_data, context)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return self._yielded(input_data, context)
 
     @property
     def output_type(self) -> Any:

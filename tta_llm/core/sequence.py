@@ -6,12 +6,13 @@ import functools
 import itertools
 import operator
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, ClassVar, cast
 
 from tta_llm.core import _builders, _joins
 from tta_llm.core._checks import listed
 from tta_llm.core._paths import add_place
+from tta_llm.core._streams import begun
 from tta_llm.core._supervision import run_observed, stream_observed
 from tta_llm.core._typing import In, Out, Pieces, Run, Shape
 from tta_llm.core.context import WorkflowContext
@@ -99,29 +100,28 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
     async def _stream_through(self, input_data: In, context: WorkflowContext) -> Pieces:
         first = self._first_streamed
         source, *transforms = self.steps[first:]
-        runs = self._measured_runs if configured() else self._runs
-        value = await self._run_through(
-            runs[: first if source._streams else first + 1], input_data, context
-        )
-        pieces = (
-            _open(source, source._pieces(value, context), context)
-            if source._streams
-            else _just(value)
-        )
-        opened = [pieces]
-        try:
-            for part in transforms:
-                opened.append(_open(part, part.transform(opened[-1], context), context))
-            frames = [getattr(each, "ag_frame", None) for each in opened]
+        head = self._measured_runs if configured() else self._runs
+        if source._streams:
+            value = await self._run_through(head[:first], input_data, context)
+            pieces = _open(source, source._pieces(value, context), context)
+        else:
+            pieces = _just(await self._run_through(head[: first + 1], input_data, context))
+        frames = [_frame(pieces)]
+        async with AsyncExitStack() as opened:
+            opened.push_async_callback(pieces.aclose)
             try:
-                async for piece in opened[-1]:
+                for part in transforms:
+                    if configured():
+                        # Otherwise a step would have a span although nothing ever reached it.
+                        pieces = await begun(pieces)
+                    pieces = _open(part, part.transform(pieces, context), context)
+                    opened.push_async_callback(pieces.aclose)
+                    frames.append(_frame(pieces))
+                async for piece in pieces:
                     yield piece
             except Exception as error:
                 self._note(error, first + _deepest(error, frames))
                 raise
-        finally:
-            for pieces in reversed(opened):
-                await pieces.aclose()
 
     @functools.cached_property
     def _first_streamed(self) -> int:
@@ -183,6 +183,10 @@ async def _timed(pieces: Pieces, timed: Timed) -> Pieces:
         async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
+
+
+def _frame(pieces: Pieces) -> Any:
+    return getattr(pieces, "ag_frame", None)
 
 
 def _deepest(error: BaseException, frames: list[Any]) -> int:

@@ -8,13 +8,13 @@ from typing import Any, cast, overload
 
 from tta_llm.core._checks import listed
 from tta_llm.core._paths import add_place, note_once
+from tta_llm.core._streams import begun
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import AllFailedError, CompositionError
 from tta_llm.recovery._mending import ErrorFilter, as_filter
-from tta_llm.recovery._streams import NOTHING, first_piece
 
 __all__ = ["FallbackPrimitive"]
 
@@ -115,11 +115,11 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         failed: list[Exception] = []
         for choice in self.choices:
             try:
-                piece, pieces = await first_piece(choice.stream(input_data, context))
+                pieces = await begun(choice.stream(input_data, context))
             except Exception as error:
                 self._go_on_after(error, failed, context)
                 continue
-            async with aclosing(_rest(piece, pieces, self._place(len(failed) + 1))) as rest:
+            async with aclosing(_counted(pieces, self._place(len(failed) + 1))) as rest:
                 async for delivered in rest:
                     yield delivered
             return
@@ -164,17 +164,14 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         return gives[0] if all(each == gives[0] for each in gives) else Any
 
 
-async def _rest(piece: Any, pieces: Pieces, place: str) -> Pieces:
-    """Yield the first piece and those after it; an error tells how far the stream had come."""
+async def _counted(pieces: Pieces, place: str) -> Pieces:
+    """Yield the pieces of a choice; an error tells how many there were."""
     delivered = 0
     async with aclosing(pieces):
         try:
-            if piece is not NOTHING:
-                delivered = 1
-                yield piece
-            async for later in pieces:
+            async for piece in pieces:
                 delivered += 1
-                yield later
+                yield piece
         except Exception as error:
             add_place(error, place)
             note_once(error, f"{delivered} pieces of the stream had been delivered")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, TypeVar, overload
+from typing import TypeVar, overload
 
 import tenacity
 
 from tta_llm.core._checks import at_least, positive
 from tta_llm.core._paths import note_once
+from tta_llm.core._streams import begun
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
 from tta_llm.recovery._mending import ErrorFilter, as_filter
-from tta_llm.recovery._streams import NOTHING, first_piece
 
 __all__ = ["RetryPrimitive"]
 
@@ -116,16 +116,14 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the step, begun anew until the first piece is out."""
 
-        def begin() -> Awaitable[tuple[Any, Pieces]]:
-            return first_piece(self.primitive.stream(input_data, context))
+        def begin() -> Awaitable[Pieces]:
+            return begun(self.primitive.stream(input_data, context))
 
         try:
-            piece, pieces = await begin()
+            pieces = await begin()
         except Exception as error:
-            piece, pieces = await self._again(error, context, begin)
+            pieces = await self._again(error, context, begin)
         async with aclosing(pieces):
-            if piece is not NOTHING:
-                yield piece
             async for piece in pieces:
                 yield piece
 
