@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import StatusCode
 
@@ -23,6 +23,8 @@ from tests.properties.test_laws import chains, compose
 from tta_llm import WorkflowContext
 from tta_llm.observability import configured, names
 from tta_llm.testing import VirtualClock, cancel_at_every_await
+
+pytestmark = pytest.mark.timeout(60 + settings().max_examples / 10)
 
 
 @pytest.fixture(scope="module", autouse=True)

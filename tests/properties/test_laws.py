@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.properties.building import AnyPrimitive, build
@@ -31,6 +31,9 @@ from tta_llm.performance import CachePrimitive
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
 from tta_llm.testing import MockPrimitive, VirtualClock, cancel_at_every_await
 from tta_llm.testing._probes import differences, state
+
+# A second for ten cases, whichever profile says how many.
+pytestmark = pytest.mark.timeout(60 + settings().max_examples / 10)
 
 # How deep workflows are nested where each of them runs many times.
 SMALL = 2
