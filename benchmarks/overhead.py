@@ -304,7 +304,7 @@ def set_up_opentelemetry() -> tuple[Any, Any]:
 
 
 async def observed() -> list[Row]:
-    """A chain under the SDK against hand-written spans and histogram records around the same awaits."""
+    """A chain under the SDK against hand-written spans and records around the same awaits."""
     tracer, histogram = set_up_opentelemetry()
     context = WorkflowContext()
     rows = []

@@ -244,6 +244,7 @@ async def test_openai_gets_what_it_takes(server: Server, context: WorkflowContex
         OpenAIEmbedder("own", base_url=url)
 
 
+@pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # by aiohttp
 async def test_google_takes_a_client_of_the_users(server: Server, context: WorkflowContext) -> None:
     genai = pytest.importorskip("google.genai")
     from tta_llm.providers.google_embedder import GoogleEmbedder  # noqa: PLC0415

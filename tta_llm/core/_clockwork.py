@@ -42,7 +42,8 @@ async def arm(
         if not scope.expired():
             raise
         # Whatever a step makes of being cancelled, the reason was the clock.
-        stopped = error.__cause__ or error
+        # Before 3.11.4 asyncio gave the cancellation as the context of its TimeoutError only.
+        stopped = error.__cause__ or error.__context__ or error
         place = path_of(stopped)
         forget_path(stopped)
         told = _ran_out(owner, had or remaining) + (f", {place}" if place else "")

@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
-from tta_llm.core._paths import add_place, carry_path, note_once
+from tta_llm.core._paths import add_place, carry_path, note_once, path_of
 
 T = TypeVar("T")
 _END: Final = object()
@@ -29,16 +29,18 @@ _END: Final = object()
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel the tasks and wait until the last has ended, however often that is cancelled."""
     ended = list(tasks)
-    pending = {task for task in ended if not task.done()}
+    waiting = [
+        task for task in ended if not task.done()
+    ]  # in order: what comes of it must not vary
     interrupted: asyncio.CancelledError | None = None
-    for task in pending:
+    for task in waiting:
         task.cancel()
-    while pending:
+    while waiting:
         try:
-            _, pending = await asyncio.wait(pending)
+            await asyncio.wait(waiting)
         except asyncio.CancelledError as error:
             interrupted = error
-            pending = {task for task in pending if not task.done()}
+        waiting = [task for task in waiting if not task.done()]
     for task in ended:
         if not task.cancelled():
             task.exception()  # seen, so that asyncio doesn't report it as lost
@@ -64,7 +66,7 @@ async def run_together(
         await group.over
     except asyncio.CancelledError as stopped:
         await end_tasks(tasks)
-        carry_path(next(iter(group.errors), None), stopped)
+        carry_path(next(filter(path_of, group.errors), None), stopped)
         raise
     finally:
         await end_tasks(tasks)
