@@ -42,12 +42,18 @@ async def arm(
         if not scope.expired():
             raise
         # Whatever a step makes of being cancelled, the reason was the clock.
-        # Before 3.11.4 asyncio gave the cancellation as the context of its TimeoutError only.
-        stopped = error.__cause__ or error.__context__ or error
+        stopped = _what_was_stopped(error)
         place = path_of(stopped)
         forget_path(stopped)
         told = _ran_out(owner, had or remaining) + (f", {place}" if place else "")
         raise DeadlineExceededError(told) from stopped
+
+
+def _what_was_stopped(error: Exception) -> BaseException:
+    """Give the cancellation behind asyncio's TimeoutError, which early 3.11s tell as context only."""
+    if type(error) is not TimeoutError:
+        return error
+    return error.__cause__ or error.__context__ or error
 
 
 def _ran_out(owner: str, seconds: float) -> str:

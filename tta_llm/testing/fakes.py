@@ -190,7 +190,7 @@ class FakeEmbedder(Embedder):
     async def _embed(
         self,
         texts: Sequence[str],
-        context: WorkflowContext,  # noqa: ARG002  # nothing here takes time
+        context: WorkflowContext,
     ) -> Vectors:
         self.calls.append(tuple(texts))
         return np.stack([self._vector(text) for text in texts])
