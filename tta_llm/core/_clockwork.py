@@ -50,7 +50,7 @@ async def arm(
 
 
 def _what_was_stopped(error: Exception) -> BaseException:
-    """Give the cancellation behind asyncio's TimeoutError, which early 3.11s tell as context only."""
+    """Give the cancellation behind asyncio's TimeoutError; early 3.11s tell it as context only."""
     if type(error) is not TimeoutError:
         return error
     return error.__cause__ or error.__context__ or error
