@@ -145,6 +145,32 @@ async def test_citations_of_a_model_point_at_chunks(lamp: Index) -> None:
     assert "9, 12" in answer.notes[0]
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "[2]",
+        "[source 2]",
+        "[Source 2]",
+        "[source 2 0123456789ab]",
+        "[source 2 0123456789ab: lamp.md:3-4 / Lamp]",
+        "[end of source 2 0123456789ab]",
+        "[source 2, source 2]",
+    ],
+)
+async def test_a_model_may_cite_with_the_mark_of_a_source(lamp: Index, form: str) -> None:
+    model = FakeChatModel(f"It is red {form}.")
+    answer = await rag_pipeline(lamp, model).execute("battery hours", WorkflowContext())
+    assert answer.text.replace("[2][2]", "[2]") == "It is red [2]."
+    assert [each.number for each in answer.citations] == [2]
+
+
+async def test_other_brackets_are_no_citations(lamp: Index) -> None:
+    text = "Use items[2 of 3], [2 apples] and [source]: [1]."
+    answer = await rag_pipeline(lamp, FakeChatModel(text)).execute("battery", WorkflowContext())
+    assert answer.text == text
+    assert [each.number for each in answer.citations] == [1]
+
+
 async def test_a_model_that_cites_nothing_is_told_of(lamp: Index) -> None:
     answer = await rag_pipeline(lamp, FakeChatModel("Trust me.")).execute(
         "battery", WorkflowContext()
