@@ -1,15 +1,34 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
+from opentelemetry import trace
 
+from tests.observability.recorder import Spans
 from tests.wire import claude as claude_wire
 from tests.wire.server import Server, hello, running
 from tta_llm.core import WorkflowContext
 from tta_llm.providers import AnthropicChatModel, OpenAIChatModel
 
 CANARY = "sk-canary-3f9a1c77d2"
+
+
+@pytest.fixture(autouse=True)
+def the_key_stays_inside(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Iterator[None]:
+    """No log line, span or file of any test here shows the key; each test of errors reads these."""
+    caplog.set_level(logging.DEBUG)
+    before, spans = trace._TRACER_PROVIDER, Spans()
+    trace._TRACER_PROVIDER = spans.provider
+    yield
+    trace._TRACER_PROVIDER = before
+    spans.provider.shutdown()
+    assert CANARY not in caplog.text
+    assert not [each for each in spans if CANARY in each.to_json()]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in files if CANARY.encode() in path.read_bytes()]
 
 
 @pytest.fixture
