@@ -24,8 +24,12 @@ _STREAM = re.compile(rb'"stream": *true')
 
 
 def words(count: int) -> str:
-    """The answer of so many words."""
-    return "word " * count
+    """The answer of so many words, all different: some clients refuse one that repeats itself."""
+    return "".join(_pieces(count))
+
+
+def _pieces(count: int) -> list[str]:
+    return [f"word{number} " for number in range(count)]
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def _openai_events(count: int) -> Iterator[Any]:
     told = _openai(count) | {"object": "chat.completion.chunk"}
     usage = told.pop("usage")
     deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": "word "}] * count
+    deltas += [{"content": piece} for piece in _pieces(count)]
     for delta in deltas:
         yield told | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
     yield told | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -97,8 +101,8 @@ def _anthropic_events(count: int) -> Iterator[Any]:
     yield {"type": "message_start", "message": told | {"content": [], "stop_reason": None}}
     block = {"type": "text", "text": ""}
     yield {"type": "content_block_start", "index": 0, "content_block": block}
-    delta = {"type": "text_delta", "text": "word "}
-    for _ in range(count):
+    for piece in _pieces(count):
+        delta = {"type": "text_delta", "text": piece}
         yield {"type": "content_block_delta", "index": 0, "delta": delta}
     yield {"type": "content_block_stop", "index": 0}
     end = {"stop_reason": "end_turn", "stop_sequence": None}

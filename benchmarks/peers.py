@@ -15,6 +15,7 @@ They pin SDKs of different generations, so they need environments of their own:
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -119,6 +120,8 @@ def _litellm(server: Loopback) -> Entrant:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     import litellm
 
+    # Writing its tracebacks to the terminal would count as the cost of a fallback.
+    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL + 1)
     settings: dict[str, Any] = {"api_base": server.base_url, "api_key": KEY, "max_retries": 0}
     settings["messages"] = MESSAGES
 
