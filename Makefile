@@ -1,5 +1,5 @@
-# `make demo` answers a question from the documents in examples/; `make test` runs what CI runs; CI adds
-# `make test-real`. Each sets up .venv first. PYTHON=/path/to/python chooses the interpreter it is made with.
+# `make demo` answers a question from the documents in examples/; `make test` runs all that CI runs.
+# Each sets up .venv first. PYTHON=/path/to/python chooses the interpreter it is made with.
 
 export QUESTION = How long does a full battery last without any sun?
 ENV = sh scripts/make-env.sh .venv
@@ -8,8 +8,8 @@ ENV = sh scripts/make-env.sh .venv
 
 help:
 	@echo "make demo               answer a question from the documents in examples/documents"
-	@echo "make test               run everything that CI runs, but for the real model"
-	@echo "make test-real          run the tests against a real model on this machine (200 MB)"
+	@echo "make test               run everything that CI runs"
+	@echo "make test-real          of these, only the tests against a real model on this machine"
 	@echo "make test-all-pythons   run the tests on each Python from 3.11 to 3.14 that is installed"
 	@echo "make requirements       pin the newest versions that pyproject.toml allows"
 	@echo "make clean              remove the environment and all caches"

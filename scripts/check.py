@@ -1,8 +1,8 @@
 """Run what CI runs, step by step, and say at the end how each step went.
 
-`python scripts/check.py` runs all steps but `real`, `python scripts/check.py lint types` only
-these. Tests run in random order with random data; the seed stands in the printed command, and
-`--seed` brings a run back.
+`python scripts/check.py` runs all steps, `python scripts/check.py lint types` only these. Tests run
+in random order with random data; the seed stands in the printed command, and `--seed` brings a run
+back.
 """
 
 from __future__ import annotations
@@ -50,8 +50,19 @@ def steps(seed: int) -> dict[str, list[Command]]:
         "lowest": lowest(seed),
         "docs": [pytest(seed, "tests/docs")],
         "examples": [pytest(seed, "tests/test_examples.py")],
+        "google-old": google_old(seed),
+        "real": real(seed),
         "tests": [pytest(seed, *(f"--ignore={each}" for each in OWN_STEPS))],
     }
+
+
+def google_old(seed: int) -> list[Command]:
+    """The adapter for Google's old SDK, which needs an environment of its own."""
+    where, test = ".cache/google-old", "tests/wire/test_google_generativeai.py"
+    return [
+        ("sh", "scripts/make-env.sh", where, "requirements/google-old.txt", "-e", "."),
+        pytest(seed, test, python=f"{where}/bin/python"),
+    ]
 
 
 def real(seed: int) -> list[Command]:
@@ -144,17 +155,14 @@ def summarise(outcomes: list[Outcome], seed: int) -> int:
 
 
 def main() -> int:
-    """Run the named steps, or all but those on other Pythons and with a real model."""
+    """Run the named steps, or all but those on other Pythons."""
     parser = argparse.ArgumentParser(description="Run the project's checks.")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
-    parser.add_argument(
-        "steps", nargs="*", metavar="step", help="default: all but real and Pythons"
-    )
+    parser.add_argument("steps", nargs="*", metavar="step", help="default: all but the Pythons")
     options = parser.parse_args()
     known = steps(options.seed)
     chosen = options.steps or list(known)
     known |= {name: on_python(name, options.seed) for name in PYTHONS if name in chosen}
-    known["real"] = real(options.seed)
     if unknown := [name for name in chosen if name not in known]:
         parser.error(f"no step {unknown[0]!r}: there are {', '.join([*known, *PYTHONS])}")
     # The environment of this script decides what is run and imported.

