@@ -127,7 +127,8 @@ def test_pins_fit_the_ranges() -> None:
     core = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
     for path in REQUIREMENTS:
         pins = pinned(path)
-        for requirement in core:
+        # What a step adds to an environment that has the package holds no pin of its dependencies.
+        for requirement in core if path.name != "real.txt" else ():
             assert pins[canonicalize_name(requirement.name)] in requirement.specifier, path.name
 
 
