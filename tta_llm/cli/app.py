@@ -62,8 +62,9 @@ def ask(
         str | None,
         typer.Option(
             envvar="TTA_MODEL",
-            help="Who writes the answer: openai:NAME, or none to quote the documents. Without it: "
-            "openai:gpt-4.1-mini when OPENAI_API_KEY is set, else none.",
+            help="Who writes the answer: openai:NAME, anthropic:NAME, google:NAME, ollama:NAME and "
+            "so on, or none to quote the documents. Without it: openai:gpt-4.1-mini when "
+            "OPENAI_API_KEY is set, else none.",
             show_default=False,
         ),
     ] = None,

@@ -31,9 +31,11 @@ from tta_llm.rag.pipeline import rag_pipeline
 __all__ = ["AskOptions", "run_ask"]
 
 _DEFAULT_MODEL = "openai:gpt-4.1-mini"
+_PROTOCOLS = ("openai:", "anthropic:", "google:")
 _NO_MODEL = (
-    "No model was called; what is found is quoted. Set OPENAI_API_KEY, or give --model openai:NAME "
-    "(and --base-url URL for another server), and a model writes the answer."
+    "No model was called; what is found is quoted. Set OPENAI_API_KEY, or give "
+    "--model openai:NAME, anthropic:NAME or google:NAME with their key set, "
+    "or --base-url URL for a server of your own, and a model writes the answer."
 )
 
 
@@ -110,7 +112,7 @@ async def _model(options: AskOptions) -> ChatModel | None:
     try:
         if options.base_url:
             # A server's own names may have colons, such as llama3:8b.
-            name = name if name.startswith("openai:") else f"openai:{name}"
+            name = name if name.startswith(_PROTOCOLS) else f"openai:{name}"
             return chat_model(name, base_url=options.base_url)
         return chat_model(name)
     except ValueError as error:
