@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import weakref
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,6 +51,8 @@ class Manifest:
         self._database = sqlite3.connect(
             file or ":memory:", isolation_level=None, timeout=30, check_same_thread=False
         )
+        # An index in memory is often just dropped, and Python 3.13 warns of a database left open.
+        weakref.finalize(self, self._database.close)
         self._database.executescript(_SCHEMA)
 
     @property
