@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
+from tta_llm.core._typing import Run
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import CompositionError
-
-Run = Callable[[Any, WorkflowContext], Awaitable[Any]]
 
 _CONTEXT_NAMES = frozenset({"context", "ctx"})
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

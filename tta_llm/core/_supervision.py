@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from tta_llm.core._clockwork import arm, next_in_time
+from tta_llm.core._typing import Pieces
 from tta_llm.core.context import WorkflowContext, require_context
 from tta_llm.observability import SpanScope, configured, names, telemetry
 
 F = TypeVar("F", bound=Callable[..., Any])
-Pieces = AsyncGenerator[Any, None]
 
 
 def supervise(cls: type) -> None:

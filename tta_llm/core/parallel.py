@@ -228,13 +228,13 @@ async def _run_measured(
 
 def _unique(labels: Iterable[str]) -> list[str]:
     """Number what is called the same, so that errors and metrics tell the branches apart."""
-    listed = list(labels)
+    unique = list(labels)
     seen: dict[str, int] = {}
-    for index, label in enumerate(listed):
+    for index, label in enumerate(unique):
         seen[label] = seen.get(label, 0) + 1
         if seen[label] > 1:
-            listed[index] = f"{label}#{seen[label]}"
-    return listed
+            unique[index] = f"{label}#{seen[label]}"
+    return unique
 
 
 _builders.fan_out = ParallelPrimitive

@@ -100,8 +100,7 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
         """Yield what `execute` would return, in pieces; without pieces, yield the result.
 
         Override it as `async def stream(…): … yield piece`. Close it (`contextlib.aclosing`) to
-        stop
-        early: that stops the step.
+        stop early: that stops the step.
 
         Raises:
             TypeError: When `context` is not a WorkflowContext.
