@@ -6,6 +6,10 @@ TTAError
 ├── UnknownRouteError (LookupError)    a router named a route that isn't there
 ├── DeadlineExceededError (TimeoutError)
 ├── BudgetExceededError                the next call would pass the budget
+├── CallRefusedError                   a guard refused a call before it was made
+│   ├── CircuitOpenError               its target fails too often
+│   ├── RateLimitExceededError         the wait for its turn would be too long
+│   └── ConcurrencyLimitError          too many are under way and waiting
 ├── AllFailedError (ExceptionGroup)    every choice of a fallback failed; holds each attempt
 ├── UnkeyableError (TypeError)         a cache can't make a key of this input
 ├── MissingExtraError (ImportError)    an optional package isn't installed
@@ -32,13 +36,16 @@ A bad argument is a plain `ValueError` or `TypeError`, as everywhere in Python.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Self
+from typing import Self
 
 __all__ = [
     "AllFailedError",
     "AuthenticationError",
     "BudgetExceededError",
+    "CallRefusedError",
+    "CircuitOpenError",
     "CompositionError",
+    "ConcurrencyLimitError",
     "ConnectionFailedError",
     "ContentFilterError",
     "ContextLengthError",
@@ -53,6 +60,7 @@ __all__ = [
     "ProviderError",
     "ProviderTimeoutError",
     "RateLimitError",
+    "RateLimitExceededError",
     "ServerError",
     "TTAError",
     "UnkeyableError",
@@ -96,6 +104,31 @@ class DeadlineExceededError(TTAError, TimeoutError):
 
 class BudgetExceededError(TTAError):
     """The next call would pass the context's budget; it was not made."""
+
+
+class CallRefusedError(TTAError):
+    """A guard refused a call before it was made; another target may be asked at once.
+
+    Args:
+        message: Which guard, and why.
+        retry_after: Seconds until it may let a call through, as far as that is known.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class CircuitOpenError(CallRefusedError):
+    """The target failed too often of late and is left alone for a while."""
+
+
+class RateLimitExceededError(CallRefusedError):
+    """The call would have to wait for its turn longer than it has time."""
+
+
+class ConcurrencyLimitError(CallRefusedError):
+    """As many calls as allowed are under way, and no more may wait, or there is no time to."""
 
 
 class AllFailedError(TTAError, ExceptionGroup[Exception]):
@@ -149,8 +182,8 @@ class ProviderError(TTAError):
         retry_after: Seconds that the provider asks to wait, when it said so.
     """
 
-    transient: ClassVar[bool] = False
-    """Whether another try can help."""
+    transient: bool = False
+    """Whether another try can help; a provider may say otherwise of one error."""
 
     def __init__(
         self,

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any
 
 from tta_llm.core._typing import Pieces
+from tta_llm.messages import ReasoningDelta, TextDelta, UsageEvent
 
-_NOTHING: Final = object()
+
+def shows(piece: Any) -> bool:
+    """Tell whether a piece is a part of the answer, and not only about it."""
+    if isinstance(piece, (TextDelta, ReasoningDelta)):
+        return bool(piece.text)
+    return not isinstance(piece, UsageEvent)
 
 
-async def begun(pieces: Pieces) -> Pieces:
-    """Wait for the first piece, and give the stream from there on; close it if it fails before."""
+async def begun(pieces: Pieces) -> tuple[list[Any], Pieces]:
+    """Wait for the first piece that shows; close the stream if it fails before.
+
+    Returns:
+        The pieces so far, of which none but the last shows, and the stream of all of them.
+    """
+    held: list[Any] = []
     try:
-        first = await anext(pieces, _NOTHING)
+        async for piece in pieces:
+            held.append(piece)
+            if shows(piece):
+                break
     except BaseException:
         await pieces.aclose()
         raise
-    return _from(first, pieces)
+    return held, _from(held, pieces)
 
 
-async def _from(first: Any, pieces: Pieces) -> Pieces:
+async def _from(held: list[Any], pieces: Pieces) -> Pieces:
     async with aclosing(pieces):
-        if first is not _NOTHING:
-            yield first
+        for piece in held:
+            yield piece
         async for piece in pieces:
             yield piece

@@ -123,6 +123,16 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
         """The primitives inside this one, each with a label that tells its part."""
         return ()
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether running it twice changes no more than running it once.
+
+        A workflow is when all its parts are; of a step of its own kind nobody knows unless it says
+        so, by a class attribute or a property.
+        """
+        parts = self.children()
+        return bool(parts) and all(part.idempotent for _, part in parts)
+
     # ------------------------------------------------------------------------- what it is used by
 
     @property

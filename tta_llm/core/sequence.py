@@ -113,7 +113,7 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
                 for part in transforms:
                     if configured():
                         # Otherwise a step would have a span although nothing ever reached it.
-                        pieces = await begun(pieces)
+                        _, pieces = await begun(pieces)
                     pieces = _open(part, part.transform(pieces, context), context)
                     opened.push_async_callback(pieces.aclose)
                     frames.append(_frame(pieces))

@@ -7,7 +7,15 @@ from typing import Any, TypeAlias
 
 from tta_llm.messages.response import FinishReason, Usage
 
-__all__ = ["Finish", "ReasoningDelta", "StreamEvent", "TextDelta", "ToolCallDelta", "UsageEvent"]
+__all__ = [
+    "Finish",
+    "ReasoningDelta",
+    "StreamEvent",
+    "StreamRestart",
+    "TextDelta",
+    "ToolCallDelta",
+    "UsageEvent",
+]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,4 +83,19 @@ class Finish:
         return f"Finish({self.finish_reason!r}, {self.provider}:{self.model})"
 
 
-StreamEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | UsageEvent | Finish
+@dataclass(frozen=True, slots=True)
+class StreamRestart:
+    """The answer begins anew: whoever shows it takes back all that came before.
+
+    Args:
+        choice: The name of what answers from here on.
+        reason: Why the answer before it broke off.
+    """
+
+    choice: str
+    reason: str
+
+
+StreamEvent: TypeAlias = (
+    TextDelta | ReasoningDelta | ToolCallDelta | UsageEvent | StreamRestart | Finish
+)

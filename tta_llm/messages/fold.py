@@ -11,6 +11,7 @@ from tta_llm.messages.events import (
     Finish,
     ReasoningDelta,
     StreamEvent,
+    StreamRestart,
     TextDelta,
     ToolCallDelta,
     UsageEvent,
@@ -39,6 +40,9 @@ class ResponseBuilder:
     """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self.usage: Usage | None = None
         self.finish: Finish | None = None
         self._blocks: list[_Block] = []
@@ -71,6 +75,8 @@ class ResponseBuilder:
                 self.usage = event.usage
             case Finish():
                 self.finish = event
+            case StreamRestart():
+                self._begin()
             case _:
                 raise TypeError(f"{type(event).__name__} is no stream event")
 

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from tta_llm.observability.telemetry import SpanScope, Telemetry, Timed, configured, telemetry
+from tta_llm.observability.gauges import Watched, watch
+from tta_llm.observability.telemetry import (
+    SpanScope,
+    Telemetry,
+    Timed,
+    configured,
+    telemetry,
+    tell,
+)
 
-__all__ = ["SpanScope", "Telemetry", "Timed", "configured", "telemetry"]
+__all__ = [
+    "SpanScope",
+    "Telemetry",
+    "Timed",
+    "Watched",
+    "configured",
+    "telemetry",
+    "tell",
+    "watch",
+]

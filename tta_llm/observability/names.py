@@ -12,6 +12,25 @@ ERROR_TYPE = "error.type"
 
 STEP = "step"
 BRANCH = "branch"
+EVENT = "event"
+"""What a part of the recovery did, such as `retry`."""
+TARGET = "target"
+"""What it did it about: the name of a step, such as `openai:gpt-4.1`."""
+
+GAUGES = {
+    "circuit_breaker_state": "0 closed, 1 half open, 2 open",
+    "circuit_breaker_failure_rate": "Share of the latest calls that failed",
+    "circuit_breaker_slow_rate": "Share of the latest calls that were slow",
+    "rate_limit_requests_available": "Requests that may be sent at once",
+    "rate_limit_tokens_available": "Tokens that may be sent at once",
+    "rate_limit_waiting": "Calls that wait for their turn",
+    "rate_limit_paused_seconds": "How long the provider asked to be left alone",
+    "concurrency_in_use": "Calls under way",
+    "concurrency_waiting": "Calls that wait for their turn",
+    "retry_budget_available": "Retries and hedges that may be made at once",
+    "held_out_seconds": "How long a choice is left out after a failure that lasts",
+}
+"""What a guard may tell about itself, by the name of its metric."""
 
 # Seconds. OpenTelemetry's own default boundaries are meant for milliseconds; a step here takes
 # anything between a dictionary look-up and a minute of a model's time.

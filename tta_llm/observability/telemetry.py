@@ -19,8 +19,9 @@ from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.trace import Span, Status, StatusCode
 
 from tta_llm.observability import names
+from tta_llm.observability.gauges import observe
 
-__all__ = ["SpanScope", "Telemetry", "Timed", "configured", "telemetry"]
+__all__ = ["SpanScope", "Telemetry", "Timed", "configured", "telemetry", "tell"]
 
 _REQUEST = otel_context.create_key("tta-llm-request")
 
@@ -54,6 +55,10 @@ class Telemetry:
         self.parallel_total: metrics.Histogram = _seconds(
             meter, "parallel_total_duration", "A whole fan-out"
         )
+        self.events: metrics.Counter = meter.create_counter(
+            "recovery_events", description="What retries, fallbacks, hedges and guards did"
+        )
+        observe(meter)
 
     def start(
         self,
@@ -141,3 +146,19 @@ def telemetry() -> Telemetry:
         _known.clear()
         current = _known[key] = Telemetry(*providers)
     return current
+
+
+def tell(event: str, target: str, **attributes: str | float) -> None:
+    """Put an event on the current span and count it, if anybody listens.
+
+    Args:
+        event: What happened, such as `retry`.
+        target: The name of the step that it is about.
+        attributes: More about it for the span; the counter knows event and target only.
+    """
+    if not configured():
+        return
+    about = {names.EVENT: event, names.TARGET: target}
+    telemetry().events.add(1, about)
+    span = trace.get_current_span()
+    span.add_event(f"tta.{event}", {names.TARGET: target, **attributes})

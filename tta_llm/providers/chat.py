@@ -56,6 +56,8 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         name: What spans, metrics and drawings call it; `provider:model` when missing.
     """
 
+    idempotent = True
+
     options: frozenset[str] = OPTIONS
     """What the vendor takes of `OPTIONS`; anything else is refused before the call."""
 

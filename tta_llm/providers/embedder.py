@@ -44,6 +44,8 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
         ```
     """
 
+    idempotent = True
+
     def __init__(
         self, *, model: str, dimensions: int, batch_size: int = 128, name: str | None = None
     ) -> None:

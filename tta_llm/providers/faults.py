@@ -8,12 +8,9 @@ status 200 or none.
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 
 from tta_llm.errors import (
     AuthenticationError,
@@ -30,8 +27,9 @@ from tta_llm.errors import (
     ServerError,
     UnknownModelError,
 )
+from tta_llm.recovery._hints import header_seconds, told_whether_to_retry
 
-__all__ = ["Fault", "classify", "never_sent", "retry_after", "transport_error"]
+__all__ = ["Fault", "classify", "never_sent", "transport_error"]
 
 Kind = type[ProviderError]
 
@@ -128,14 +126,19 @@ _LONGEST_MESSAGE = 300
 def classify(fault: Fault, *, provider: str, model: str) -> ProviderError:
     """Give the error that a fault means; raise it from the SDK's own."""
     kind = _kind_of(fault)
-    return kind(
+    error = kind(
         f"{provider} {_said(fault)}. {_remedy(kind, fault, model)}",
         provider=provider,
         model=model,
         status=fault.status,
         request_id=fault.headers.get("x-request-id") or fault.headers.get("request-id"),
-        retry_after=retry_after(fault.headers) if fault.retry_after is None else fault.retry_after,
+        retry_after=header_seconds(fault.headers)
+        if fault.retry_after is None
+        else fault.retry_after,
     )
+    told = told_whether_to_retry(fault.headers)
+    error.transient = kind.transient if told is None else told
+    return error
 
 
 def _kind_of(fault: Fault) -> Kind:
@@ -194,22 +197,6 @@ _REMEDIES: dict[Kind, str] = {
     ServerError: "Try again later",
     ProviderTimeoutError: "Try again, or give it more time",
 }
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds to wait, told in milliseconds, in seconds or as a date."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        if (text := headers.get(name)) is None:
-            continue
-        try:
-            seconds = float(text) / unit
-        except ValueError:
-            continue
-        return max(0.0, seconds) if math.isfinite(seconds) else None
-    try:
-        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
-    except (KeyError, ValueError):
-        return None
 
 
 # Those of httpx and of httpx2, which one SDK or another brings; neither is imported for its names.

@@ -61,6 +61,8 @@ class ExtractAnswer(WorkflowPrimitive[SearchResult, Answer]):
         name: What spans, metrics and drawings call it.
     """
 
+    idempotent = True
+
     def __init__(
         self,
         index: Index,

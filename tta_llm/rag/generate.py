@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.messages import ChatInput, ChatRequest, ChatResponse, system, user
@@ -56,6 +57,10 @@ class GenerateAnswer(WorkflowPrimitive[SearchResult, Answer]):
     ) -> None:
         super().__init__(name=name)
         self._model, self._max_tokens = model, max_tokens
+
+    def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:
+        """The model."""
+        return [("asks", self._model)]
 
     async def execute(self, input_data: SearchResult, context: WorkflowContext) -> Answer:
         """Ask the model; without any source it is not asked."""

@@ -31,6 +31,8 @@ class RerankResults(WorkflowPrimitive[SearchResult, SearchResult]):
         name: What spans, metrics and drawings call it.
     """
 
+    idempotent = True
+
     def __init__(self, index: Index, *, top_k: int = 6, name: str = "rerank_results") -> None:
         super().__init__(name=name)
         if top_k < 1:

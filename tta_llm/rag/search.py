@@ -68,6 +68,8 @@ class EmbedQuery(WorkflowPrimitive[str, EmbeddedQuery]):
         IndexMismatchError: The index holds another embedder's vectors.
     """
 
+    idempotent = True
+
     def __init__(self, index: Index, *, name: str = "embed_query") -> None:
         super().__init__(name=name)
         self._index = index
@@ -92,6 +94,8 @@ class SearchVectors(WorkflowPrimitive[EmbeddedQuery, SearchResult]):
         depth: How many chunks each evidence may bring.
         name: What spans, metrics and drawings call it.
     """
+
+    idempotent = True
 
     def __init__(self, index: Index, *, depth: int = 100, name: str = "search_vectors") -> None:
         super().__init__(name=name)

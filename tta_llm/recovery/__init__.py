@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from tta_llm.recovery._guard import Guard
 from tta_llm.recovery._mending import can_mend
 from tta_llm.recovery.fallback import FallbackPrimitive
 from tta_llm.recovery.retry import RetryPrimitive
+from tta_llm.recovery.retry_budget import RetryBudget
 from tta_llm.recovery.timeout import TimeoutPrimitive
 
-__all__ = ["FallbackPrimitive", "RetryPrimitive", "TimeoutPrimitive", "can_mend"]
+__all__ = [
+    "FallbackPrimitive",
+    "Guard",
+    "RetryBudget",
+    "RetryPrimitive",
+    "TimeoutPrimitive",
+    "can_mend",
+]

@@ -115,7 +115,7 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         failed: list[Exception] = []
         for choice in self.choices:
             try:
-                pieces = await begun(choice.stream(input_data, context))
+                _, pieces = await begun(choice.stream(input_data, context))
             except Exception as error:
                 self._go_on_after(error, failed, context)
                 continue

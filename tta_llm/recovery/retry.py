@@ -116,8 +116,9 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the step, begun anew until the first piece is out."""
 
-        def begin() -> Awaitable[Pieces]:
-            return begun(self.primitive.stream(input_data, context))
+        async def begin() -> Pieces:
+            _, pieces = await begun(self.primitive.stream(input_data, context))
+            return pieces
 
         try:
             pieces = await begin()

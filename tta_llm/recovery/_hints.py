@@ -1,0 +1,72 @@
+"""What a provider says about trying again, in whatever form it says it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+__all__ = ["header_seconds", "retry_after", "told_whether_to_retry"]
+
+_RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Give how many seconds an error asks to wait, whoever raised it; None when it doesn't say.
+
+    Our own errors know; others tell in the headers of their `response`, and Google's in the body,
+    as their `details`. For a group it is the shortest wait, and none if one of them asks for none.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        waits = [retry_after(each) for each in error.exceptions]
+        return None if None in waits else min(each for each in waits if each is not None)
+    told: Any = getattr(error, "retry_after", None)
+    if _is_seconds(told):
+        return max(0.0, float(told))
+    seconds = header_seconds(_headers(error))
+    return seconds if seconds is not None else next(_body_seconds(error), None)
+
+
+def header_seconds(headers: Mapping[str, str]) -> float | None:
+    """Read how many seconds to wait, told in milliseconds, in seconds or as a date."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        if (text := headers.get(name)) is None:
+            continue
+        try:
+            seconds = float(text) / unit
+        except ValueError:
+            continue
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+    try:
+        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
+    except (KeyError, ValueError):
+        return None
+
+
+def told_whether_to_retry(headers: Mapping[str, str]) -> bool | None:
+    """Read the header by which OpenAI and Anthropic overrule the status; None without it."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
+
+
+def _headers(error: BaseException) -> Mapping[str, str]:
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    return headers if isinstance(headers, Mapping) else {}
+
+
+def _body_seconds(error: BaseException) -> Iterator[float]:
+    """Give the delays of Google's error body: `{"error": {"details": [{"retryDelay": "7s"}]}}`."""
+    body = getattr(error, "details", None)
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    details = inner.get("details") if isinstance(inner, dict) else None
+    for each in details if isinstance(details, list) else ():
+        if isinstance(each, dict) and each.get("@type") == _RETRY_INFO:
+            text = str(each.get("retryDelay", "")).removesuffix("s")
+            if text.replace(".", "", 1).isdecimal():
+                yield float(text)
+
+
+def _is_seconds(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
