@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from contextlib import aclosing
 from typing import Any
 
@@ -21,8 +22,9 @@ from tta_llm.errors import (
     RateLimitError,
     ServerError,
 )
-from tta_llm.recovery import RetryPrimitive
-from tta_llm.testing import MockPrimitive, VirtualClock
+from tta_llm.messages import collect as collect_events
+from tta_llm.recovery import RetryBudget, RetryPrimitive, TimeoutPrimitive
+from tta_llm.testing import FakeChatModel, MockPrimitive, VirtualClock
 
 
 def execute(workflow: WorkflowPrimitive[Any, Any], clock: VirtualClock, **limits: Any) -> Any:
@@ -130,8 +132,25 @@ def test_waits_grow_at_random_between_zero_and_their_bounds(seed: int) -> None:
 def test_what_the_provider_asks_for_is_waited() -> None:
     clock = VirtualClock()
     mock = MockPrimitive(values=[RateLimitError("later", retry_after=42.0), "an answer"])
-    assert execute(RetryPrimitive(mock), clock) == "an answer"
-    assert clock.now() == 42
+    assert execute(RetryPrimitive(mock, wait_seconds=0.5), clock) == "an answer"
+    assert 42 <= clock.now() <= 42.5
+
+
+def test_those_who_were_told_the_same_do_not_come_back_at_once() -> None:
+    moments = set()
+    for _ in range(20):
+        clock = VirtualClock()
+        mock = MockPrimitive(values=[RateLimitError("later", retry_after=42.0), "an answer"])
+        execute(RetryPrimitive(mock), clock)
+        moments.add(clock.now())
+    assert len(moments) == 20
+
+
+def test_a_group_asks_for_its_shortest_wait() -> None:
+    clock = VirtualClock()
+    several = ExceptionGroup("", [RateLimitError("", retry_after=s) for s in (42.0, 7.0)])
+    execute(RetryPrimitive(MockPrimitive(values=[several, "an answer"])), clock)
+    assert 7 <= clock.now() <= 7.5
 
 
 def test_a_wait_shorter_than_ones_own_does_not_shorten_it() -> None:
@@ -148,7 +167,10 @@ def test_it_never_waits_past_the_deadline() -> None:
         execute(RetryPrimitive(mock), clock, timeout_seconds=10)
     assert clock.now() == 0, "it slept although it knew better"
     assert mock.call_count == 1
-    assert any("wait of 42 s, and 10 s are left" in note for note in told.value.__notes__)
+    assert any(
+        re.search(r"not tried again: .* wait of 42\S* s, and 10 s are left", note)
+        for note in told.value.__notes__
+    )
 
 
 def test_tries_share_one_deadline() -> None:
@@ -170,15 +192,27 @@ def test_its_own_deadline_is_not_retried() -> None:
 # ------------------------------------------------------------------------------------ what to retry
 
 
-def test_error_types_can_be_named() -> None:
-    mock = MockPrimitive(values=[KeyError("a"), "an answer"])
-    assert (
+def test_error_types_can_be_asked_for_besides() -> None:
+    errors = [KeyError("a"), ConnectionError("b")]
+    mock = MockPrimitive(values=[*errors, "an answer"])
+    assert execute(RetryPrimitive(mock, retry_on=(KeyError, IndexError)), VirtualClock())
+    mock = MockPrimitive(values=[ValueError("a"), "an answer"])
+    with pytest.raises(ValueError, match="a"):
         execute(RetryPrimitive(mock, retry_on=(KeyError, IndexError)), VirtualClock())
-        == "an answer"
-    )
-    mock = MockPrimitive(values=[ConnectionError("a"), "an answer"])
-    with pytest.raises(ConnectionError):
-        execute(RetryPrimitive(mock, retry_on=KeyError), VirtualClock())
+
+
+def test_errors_can_be_left_out() -> None:
+    for raise_on in (ConnectionError, lambda error: "reset" in str(error)):
+        mock = MockPrimitive(values=[ServerError("oops"), ConnectionError("reset"), "an answer"])
+        with pytest.raises(ConnectionError):
+            execute(RetryPrimitive(mock, raise_on=raise_on), VirtualClock())
+        assert mock.call_count == 2
+
+
+def test_what_is_left_out_goes_before_what_is_asked_for() -> None:
+    mock = MockPrimitive(values=[KeyError("a"), "an answer"])
+    with pytest.raises(KeyError):
+        execute(RetryPrimitive(mock, retry_on=LookupError, raise_on=KeyError), VirtualClock())
 
 
 def test_a_function_of_the_error_can_decide() -> None:
@@ -300,6 +334,99 @@ async def test_closing_early_closes_the_stream_inside() -> None:
     assert (spell.opened, spell.closed) == (2, 2)
 
 
+# -------------------------------------------------------------------------------------- bad results
+
+
+def is_short(result: str) -> bool:
+    return len(result) < 3
+
+
+def test_a_bad_result_is_tried_again() -> None:
+    mock = MockPrimitive(values=["", ConnectionError(), "no", "an answer"])
+    retrying = RetryPrimitive(mock, retry_if_result=is_short)
+    assert execute(retrying, VirtualClock()) == "an answer"
+    assert mock.call_count == 4
+
+
+def test_when_no_try_is_left_the_last_result_is_given() -> None:
+    mock = MockPrimitive(values=["a", "b", "c"])
+    retrying = RetryPrimitive(mock, max_retries=2, retry_if_result=is_short)
+    assert execute(retrying, VirtualClock()) == "c"
+    assert (
+        execute(RetryPrimitive(lambda _: "a", 0, retry_if_result=is_short), VirtualClock()) == "a"
+    )
+
+
+def test_a_bad_result_is_not_tried_again_without_time_for_it() -> None:
+    mock = MockPrimitive(return_value="a", delay_seconds=6)
+    retrying = RetryPrimitive(mock, retry_if_result=is_short, total_seconds=5)
+    assert execute(retrying, VirtualClock()) == "a"
+    assert mock.call_count == 1
+
+
+def test_a_judged_stream_is_held_back_until_it_is_good() -> None:
+    model = FakeChatModel(["", "an answer"])
+    retrying = RetryPrimitive(model, retry_if_result=lambda response: not response.text)
+
+    async def read() -> Any:
+        return await collect_events(retrying.stream("x", WorkflowContext(clock=clock)))
+
+    clock = VirtualClock()
+    assert clock.run(read()).text == "an answer"
+    seen: list[Any] = []
+    stream(RetryPrimitive(lambda _: "ab", 1, retry_if_result=is_short), seen, clock)
+    assert seen == ["ab"]
+
+
+# ---------------------------------------------------------------------- a total time, and the budget
+
+
+def test_tries_begin_within_the_total_time() -> None:
+    clock = VirtualClock()
+    mock = MockPrimitive(values=[RateLimitError("later", retry_after=3600.0), "an answer"])
+    with pytest.raises(RateLimitError) as told:
+        execute(RetryPrimitive(mock, total_seconds=60), clock)
+    assert (mock.call_count, clock.now()) == (1, 0)
+    assert any("60 s are left for all tries" in note for note in told.value.__notes__)
+
+
+def test_the_first_try_counts_for_the_total_time() -> None:
+    clock = VirtualClock()
+    mock = MockPrimitive(raises=ConnectionError, delay_seconds=25)
+    retrying = RetryPrimitive(mock, 99, total_seconds=60, wait_seconds=0.1, max_wait_seconds=0.1)
+    with pytest.raises(ConnectionError):
+        execute(retrying, clock)
+    assert mock.call_count == 3
+
+
+def test_a_day_of_tries_takes_no_time_at_all() -> None:
+    clock = VirtualClock()
+    mock = MockPrimitive(raises=ConnectionError)
+    day = RetryPrimitive(
+        mock, 10_000, wait_seconds=60, max_wait_seconds=60, total_seconds=24 * 3600
+    )
+    with pytest.raises(ConnectionError):
+        execute(day, clock)
+    assert 23.5 * 3600 < clock.now() <= 24 * 3600
+
+
+def test_without_tokens_in_its_budget_the_error_is_raised_at_once() -> None:
+    budget = RetryBudget(ratio=0, per_second=0, burst=2)
+    mock = MockPrimitive(raises=ConnectionError, name="the model")
+    with pytest.raises(ConnectionError) as told:
+        execute(RetryPrimitive(mock, max_retries=9, retry_budget=budget), VirtualClock())
+    assert mock.call_count == 3
+    assert "not tried again: the retry budget of 'the model' is used up" in told.value.__notes__
+
+
+def test_all_that_retry_a_target_share_its_budget() -> None:
+    model = MockPrimitive(name="the model")
+    first, second = RetryPrimitive(model), RetryPrimitive(TimeoutPrimitive(model, 5))
+    assert first.retry_budget is second.retry_budget
+    assert first.retry_budget.name == "the model"
+    assert RetryPrimitive(MockPrimitive()).retry_budget is not first.retry_budget
+
+
 # ---------------------------------------------------------------------------------------- bad input
 
 
@@ -309,7 +436,7 @@ def test_a_bad_number_of_retries_is_refused(retries: Any) -> None:
         RetryPrimitive(MockPrimitive(), max_retries=retries)
 
 
-@pytest.mark.parametrize("option", ["wait_seconds", "max_wait_seconds"])
+@pytest.mark.parametrize("option", ["wait_seconds", "max_wait_seconds", "total_seconds"])
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 def test_a_bad_wait_is_refused(option: str, seconds: float) -> None:
     options: Any = {option: seconds}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-__all__ = ["header_seconds", "retry_after", "told_whether_to_retry"]
+__all__ = ["header_seconds", "headers_of", "retry_after", "told_whether_to_retry"]
 
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 
@@ -25,7 +25,7 @@ def retry_after(error: BaseException) -> float | None:
     told: Any = getattr(error, "retry_after", None)
     if _is_seconds(told):
         return max(0.0, float(told))
-    seconds = header_seconds(_headers(error))
+    seconds = header_seconds(headers_of(error))
     return seconds if seconds is not None else next(_body_seconds(error), None)
 
 
@@ -50,7 +50,8 @@ def told_whether_to_retry(headers: Mapping[str, str]) -> bool | None:
     return {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
 
 
-def _headers(error: BaseException) -> Mapping[str, str]:
+def headers_of(error: BaseException) -> Mapping[str, str]:
+    """Give the headers of the answer that an error of an HTTP library or an SDK carries."""
     headers = getattr(getattr(error, "response", None), "headers", None)
     return headers if isinstance(headers, Mapping) else {}
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tta_llm.errors import ProviderError
+from tta_llm.recovery._hints import headers_of, told_whether_to_retry
 
 ErrorFilter: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 
@@ -40,6 +41,9 @@ def can_mend(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno in _MENDING_ERRNOS
+    told = told_whether_to_retry(headers_of(error))
+    if told is not None:
+        return told
     return _status(error) in _MENDING_STATUSES or _is_transport_error(error)
 
 
@@ -56,10 +60,22 @@ def _is_transport_error(error: BaseException) -> bool:
     )
 
 
-def as_filter(on: ErrorFilter | None) -> Callable[[Exception], bool]:
-    """Give a predicate for exception types or a predicate; by default, for what can be mended."""
+def error_filter(
+    more: ErrorFilter | None,
+    less: ErrorFilter | None,
+    by_default: Callable[[Exception], bool] = can_mend,
+) -> Callable[[Exception], bool]:
+    """Give a predicate: what holds by default, and what is asked for besides, but not `less`."""
+    if more is None and less is None:
+        return by_default
+    also, never = as_predicate(more), as_predicate(less)
+    return lambda error: not never(error) and (by_default(error) or also(error))
+
+
+def as_predicate(on: ErrorFilter | None) -> Callable[[Exception], bool]:
+    """Give a predicate for exception types or a predicate; nothing meets None."""
     if on is None:
-        return can_mend
+        return lambda _: False
     if isinstance(on, (type, tuple)):
         _require_exceptions(on)
         return lambda error: isinstance(error, on)

@@ -14,7 +14,7 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import AllFailedError, CompositionError
-from tta_llm.recovery._mending import ErrorFilter, as_filter
+from tta_llm.recovery._mending import ErrorFilter, error_filter
 
 __all__ = ["FallbackPrimitive"]
 
@@ -98,7 +98,7 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         self.choices: tuple[WorkflowPrimitive[Any, Any], ...] = tuple(
             map(as_step, (primary, *others))
         )
-        self._falls_through = as_filter(fallback_on)
+        self._falls_through = error_filter(fallback_on, None)
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the choices in order until one succeeds."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import tenacity
 
 from tta_llm.core._checks import at_least, positive
-from tta_llm.core._paths import note_once
 from tta_llm.core._streams import begun
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
-from tta_llm.recovery._mending import ErrorFilter, as_filter
+from tta_llm.messages import ChatResponse, events_of
+from tta_llm.recovery._guard import Guard
+from tta_llm.recovery._mending import ErrorFilter, error_filter
+from tta_llm.recovery._patience import Patience
+from tta_llm.recovery._targets import shared, target_of
+from tta_llm.recovery.retry_budget import RetryBudget
 
 __all__ = ["RetryPrimitive"]
 
@@ -27,19 +31,26 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
     """Tries a step again when it fails with an error that another try can mend.
 
     The wait before try n is random between 0 and `min(max_wait_seconds, wait_seconds * 2 ** (n -
-    2))` ("full jitter", Brooker, "Exponential Backoff And Jitter", AWS 2015), or as long as the
-    provider asks for, if that is longer. It never goes past the context's deadline: when it would,
-    the error is raised at once.
+    2))` ("full jitter", Brooker, "Exponential Backoff And Jitter", AWS 2015). When the provider
+    asks to wait longer, it is that, and up to `wait_seconds` more, for not all shall come back at
+    the same moment. When the wait would go past the context's deadline or `total_seconds`, or the
+    target's retry budget is used up, the error is raised at once, with a note that says so.
 
     A stream is tried again until its first piece is out; after that its error is raised.
 
     Args:
         primitive: The step.
         max_retries: How many tries may follow the first; 0 or more.
-        retry_on: Which errors to try again after: exception types, or a function of the error. By
-            default rate limits, overload, connections, time-outs and server errors.
+        retry_on: Errors to try again after besides rate limits, overload, lost connections,
+            time-outs and server errors: exception types, or a function of the error.
+        raise_on: Errors of these that are raised at once after all.
+        retry_if_result: Tells of a result whether it is too bad to keep. When no try is left, the
+            last result is given as it is. A stream is then held back until it was judged.
         wait_seconds: The upper bound of the first wait.
-        max_wait_seconds: The upper bound of any wait.
+        max_wait_seconds: The upper bound of any wait that the provider didn't ask for.
+        total_seconds: All tries together must begin within this time.
+        retry_budget: Limits the retries of all calls to a target together; the target's own, shared
+            by everything that retries or hedges it, when missing.
         name: What spans and errors call it.
 
     Example:
@@ -60,8 +71,12 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
         max_retries: int = 3,
         *,
         retry_on: ErrorFilter | None = None,
+        raise_on: ErrorFilter | None = None,
+        retry_if_result: Callable[[Out], bool] | None = None,
         wait_seconds: float = 0.5,
         max_wait_seconds: float = 30.0,
+        total_seconds: float = 600.0,
+        retry_budget: RetryBudget | None = None,
         name: str | None = None,
     ) -> None: ...
     @overload
@@ -71,8 +86,12 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
         max_retries: int = 3,
         *,
         retry_on: ErrorFilter | None = None,
+        raise_on: ErrorFilter | None = None,
+        retry_if_result: Callable[[Out], bool] | None = None,
         wait_seconds: float = 0.5,
         max_wait_seconds: float = 30.0,
+        total_seconds: float = 600.0,
+        retry_budget: RetryBudget | None = None,
         name: str | None = None,
     ) -> None: ...
     @overload
@@ -82,8 +101,12 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
         max_retries: int = 3,
         *,
         retry_on: ErrorFilter | None = None,
+        raise_on: ErrorFilter | None = None,
+        retry_if_result: Callable[[Out], bool] | None = None,
         wait_seconds: float = 0.5,
         max_wait_seconds: float = 30.0,
+        total_seconds: float = 600.0,
+        retry_budget: RetryBudget | None = None,
         name: str | None = None,
     ) -> None: ...
     def __init__(
@@ -92,90 +115,130 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
         max_retries: int = 3,
         *,
         retry_on: ErrorFilter | None = None,
+        raise_on: ErrorFilter | None = None,
+        retry_if_result: Callable[[Any], bool] | None = None,
         wait_seconds: float = 0.5,
         max_wait_seconds: float = 30.0,
+        total_seconds: float = 600.0,
+        retry_budget: RetryBudget | None = None,
         name: str | None = None,
     ) -> None:
         at_least(0, max_retries, "max_retries")
         super().__init__(primitive, label=f"at most {max_retries + 1} times", name=name)
         self.max_retries = max_retries
-        self._retries = as_filter(retry_on)
+        self.total_seconds: float = positive(total_seconds, "total_seconds")
+        self.retry_budget: RetryBudget = retry_budget or shared(RetryBudget, self.primitive)
+        self._target = target_of(self.primitive).name
+        self.retry_budget.named(self._target)
+        self._retries = error_filter(retry_on, raise_on)
+        self._is_bad = retry_if_result
+        self._wait_seconds = positive(wait_seconds, "wait_seconds")
         self._backoff = tenacity.wait_random_exponential(
-            multiplier=positive(wait_seconds, "wait_seconds"),
-            max=positive(max_wait_seconds, "max_wait_seconds"),
+            multiplier=wait_seconds, max=positive(max_wait_seconds, "max_wait_seconds")
         )
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """The retry budget."""
+        return (self.retry_budget,)
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the step until it succeeds, or no try is left."""
+        begun_at = context.clock.now()
+        self.retry_budget.deposit()
         try:
-            return await self.primitive.execute(input_data, context)
+            result = await self.primitive.execute(input_data, context)
         except Exception as error:
-            begin = functools.partial(self.primitive.execute, input_data, context)
-            return await self._again(error, context, begin)
+            if not self._may_retry(error):
+                raise
+            first = _raiser(error)
+        else:
+            if self._is_bad is None or not self._is_bad(result):
+                return result
+            first = _giver(result)
+        again = functools.partial(self.primitive.execute, input_data, context)
+        return await self._go_on(first, again, begun_at, context)
 
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the step, begun anew until the first piece is out."""
+        if self._is_bad is not None:
+            result: Any = await self._run(input_data, context)
+            for piece in events_of(result) if isinstance(result, ChatResponse) else (result,):
+                yield piece
+            return
 
         async def begin() -> Pieces:
             _, pieces = await begun(self.primitive.stream(input_data, context))
             return pieces
 
+        begun_at = context.clock.now()
+        self.retry_budget.deposit()
         try:
             pieces = await begin()
         except Exception as error:
-            pieces = await self._again(error, context, begin)
+            if not self._may_retry(error):
+                raise
+            pieces = await self._go_on(_raiser(error), begin, begun_at, context)
         async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
 
-    async def _again(
-        self, error: Exception, context: WorkflowContext, attempt: Callable[[], Awaitable[T]]
+    def _may_retry(self, error: BaseException) -> bool:
+        return isinstance(error, Exception) and self.max_retries > 0 and self._retries(error)
+
+    async def _go_on(
+        self,
+        first: Callable[[], Awaitable[T]],
+        again: Callable[[], Awaitable[T]],
+        begun_at: float,
+        context: WorkflowContext,
     ) -> T:
         """Go on after a first failure; only now tenacity is asked, which costs 26 µs a call."""
-        if not self.max_retries or not self._retries(error):
-            raise error
-        tries = 0
-
-        async def attempt_after_first() -> T:
-            nonlocal tries
-            tries += 1
-            if tries == 1:
-                raise error
-            return await attempt()
-
+        patience = Patience(
+            target=self._target,
+            retries=self.max_retries,
+            backoff=self._backoff,
+            jitter=self._wait_seconds,
+            until=begun_at + self.total_seconds,
+            budget=self.retry_budget,
+            context=context,
+        )
         retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self.max_retries + 1),
-            retry=tenacity.retry_if_exception(
-                lambda e: isinstance(e, Exception) and self._retries(e)
+            retry=tenacity.retry_any(
+                tenacity.retry_if_exception(self._may_retry),
+                tenacity.retry_if_result(self._is_bad or _is_never),
             ),
-            wait=self._wait,
-            before_sleep=lambda state: _refuse_too_late(state, context),
+            stop=patience.is_over,
+            wait=patience.wait,
             sleep=context.clock.sleep,
-            reraise=True,
+            retry_error_callback=_give_last,
         )
-        try:
-            return await retrying(attempt_after_first)
-        except Exception as last:
-            if tries > 1:
-                note_once(last, f"after {tries} tries")
-            raise
+        attempts = iter((first,))
 
-    def _wait(self, state: tenacity.RetryCallState) -> float:
-        asked = getattr(_error_of(state), "retry_after", None)
-        return max(self._backoff(state), asked if isinstance(asked, (int, float)) else 0.0)
+        async def attempt() -> T:
+            return await next(attempts, again)()
+
+        return cast("T", await retrying(attempt))
 
 
-def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome is not None else None
-
-
-def _refuse_too_late(state: tenacity.RetryCallState, context: WorkflowContext) -> None:
-    """Raise the error now when the wait before the next try would pass the deadline."""
-    remaining, error = context.remaining_seconds(), _error_of(state)
-    wait = state.next_action.sleep if state.next_action is not None else 0.0
-    if error is not None and remaining is not None and wait >= remaining:
-        note_once(
-            error,
-            f"not tried again: that takes a wait of {wait:.3g} s, and {remaining:.3g} s are left",
-        )
+def _raiser(error: Exception) -> Callable[[], Awaitable[Any]]:
+    async def again() -> Any:
         raise error
+
+    return again
+
+
+def _giver(result: Any) -> Callable[[], Awaitable[Any]]:
+    async def again() -> Any:
+        return result
+
+    return again
+
+
+def _is_never(_: object) -> bool:
+    return False
+
+
+def _give_last(state: tenacity.RetryCallState) -> Any:
+    assert state.outcome is not None
+    return state.outcome.result()
