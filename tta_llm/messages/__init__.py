@@ -27,7 +27,13 @@ from tta_llm.messages.parts import (
     text_of,
 )
 from tta_llm.messages.request import ChatInput, ChatRequest, ReasoningEffort, ToolDefinition
-from tta_llm.messages.response import UNKNOWN_USAGE, ChatResponse, FinishReason, Usage
+from tta_llm.messages.response import (
+    UNKNOWN_USAGE,
+    ChatResponse,
+    FailedAttempt,
+    FinishReason,
+    Usage,
+)
 
 __all__ = [
     "UNKNOWN_USAGE",
@@ -36,6 +42,7 @@ __all__ = [
     "ChatResponse",
     "Content",
     "DocumentPart",
+    "FailedAttempt",
     "Finish",
     "FinishReason",
     "ImagePart",

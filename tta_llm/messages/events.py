@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from tta_llm.messages.response import FinishReason, Usage
+from tta_llm.messages.response import FailedAttempt, FinishReason, Usage
 
 __all__ = [
     "Finish",
@@ -78,6 +78,7 @@ class Finish:
     parsed: Any = None
     cost_usd: float | None = None
     request_id: str | None = None
+    failed_attempts: tuple[FailedAttempt, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         return f"Finish({self.finish_reason!r}, {self.provider}:{self.model})"

@@ -107,6 +107,7 @@ class ResponseBuilder:
             parsed=finish.parsed,
             cost_usd=finish.cost_usd,
             request_id=finish.request_id,
+            failed_attempts=finish.failed_attempts,
             raw=raw,
         )
 
@@ -242,4 +243,5 @@ def events_of(response: ChatResponse) -> Iterator[StreamEvent]:
         parsed=response.parsed,
         cost_usd=response.cost_usd,
         request_id=response.request_id,
+        failed_attempts=response.failed_attempts,
     )

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from tta_llm.messages.message import Message
 from tta_llm.messages.parts import ToolCall
 
-__all__ = ["UNKNOWN_USAGE", "ChatResponse", "FinishReason", "Usage"]
+__all__ = ["UNKNOWN_USAGE", "ChatResponse", "FailedAttempt", "FinishReason", "Usage"]
 
 FinishReason: TypeAlias = Literal[
     "stop", "length", "tool_calls", "content_filter", "refusal", "other"
@@ -64,11 +64,24 @@ UNKNOWN_USAGE = Usage(estimated=True)
 """What stands in a response until somebody estimates it, when the provider told nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """A choice of a fallback that was to answer and did not.
+
+    Args:
+        choice: Its name.
+        reason: The class of its error and its text, or what was wrong with its answer.
+    """
+
+    choice: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ChatResponse:
     """A model's whole answer.
 
-    Two responses are equal when they say the same; `raw` doesn't count.
+    Two responses are equal when they say the same; `raw`, and what came before them, don't count.
 
     Args:
         message: The answer, ready to be put into the next request.
@@ -79,6 +92,7 @@ class ChatResponse:
         parsed: The answer as the request's `response_format`, when it has one.
         cost_usd: What it cost in US dollars; None when the price is unknown.
         request_id: The provider's identifier of the request.
+        failed_attempts: Why the choices of a fallback that came before this one did not answer.
         raw: The provider's own answer; None for an answer that was streamed.
     """
 
@@ -90,6 +104,7 @@ class ChatResponse:
     parsed: Any = None
     cost_usd: float | None = None
     request_id: str | None = None
+    failed_attempts: tuple[FailedAttempt, ...] = field(default=(), compare=False)
     raw: Any = field(default=None, compare=False)
 
     @property
