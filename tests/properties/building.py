@@ -180,7 +180,9 @@ _BUILDERS: dict[type, Callable[[Any], Any]] = {
     ),
     Limit: lambda node: TimeoutPrimitive(build(node.inside), node.seconds),
     Fall: lambda node: FallbackPrimitive(
-        build(node.choices[0]), [build(each) for each in node.choices[1:]]
+        build(node.choices[0]),
+        [build(each) for each in node.choices[1:]],
+        hold_out_seconds=None,
     ),
     Cached: lambda node: CachePrimitive(build(node.inside), node.seconds, key=flat),
 }

@@ -57,7 +57,7 @@ async def test_each_choice_gets_the_same_input_and_context() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [TypeError("bug"), NameError("bug"), AuthenticationError("key"), InvalidRequestError("bad")],
+    [TypeError("bug"), NameError("bug"), InvalidRequestError("bad")],
     ids=lambda error: type(error).__name__,
 )
 async def test_what_another_choice_must_not_hide_is_raised_at_once(error: Exception) -> None:

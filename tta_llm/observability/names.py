@@ -12,6 +12,8 @@ ERROR_TYPE = "error.type"
 
 STEP = "step"
 BRANCH = "branch"
+CHOICE = "tta.choice"
+"""Which choice of a fallback answered: its name."""
 EVENT = "event"
 """What a part of the recovery did, such as `retry`."""
 TARGET = "target"

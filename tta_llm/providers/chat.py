@@ -19,6 +19,7 @@ from tta_llm.messages import (
     ResponseBuilder,
     StreamEvent,
     UsageEvent,
+    assistant,
 )
 from tta_llm.providers._account import Account
 from tta_llm.providers._prepare import OPTIONS, prepared
@@ -177,6 +178,19 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
                         yield event
             for event in self._ending(request, builder, account):
                 yield event
+
+    def continuing(self, input_data: ChatInput, text: str) -> ChatRequest | None:
+        """Give the request whose answer goes on where `text`, a broken answer to this one, ends.
+
+        Returns:
+            None when the model takes no beginning of its answer, or not with this request.
+        """
+        request = ChatRequest.of(input_data)
+        prefill = self.info is not None and self.info.prefill
+        thinks = request.reasoning_effort not in (None, "none")
+        if not prefill or thinks or request.response_format is not None:
+            return None
+        return replace(request, messages=(*request.messages, assistant(text)))
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ class ModelInfo:
     Args:
         context_window: How many tokens of input it takes at most.
         max_output_tokens: How many tokens it writes at most, reasoning included.
+        prefill: Whether it goes on with an answer that the last message of the request begins.
 
     Example:
         ```python
@@ -29,6 +30,7 @@ class ModelInfo:
 
     context_window: int | None = None
     max_output_tokens: int | None = None
+    prefill: bool = False
 
     def __post_init__(self) -> None:
         for name in ("context_window", "max_output_tokens"):
@@ -75,8 +77,15 @@ _TABLE: dict[str, dict[tuple[int, int], str]] = {
     },
 }
 
+# Anthropic's later models answer 400 to a request that ends with the beginning of an answer
+# (platform.claude.com, "What's new in Claude 4.6", prefill removal); OpenAI's and Google's take it
+# for a turn that is over.
+_PREFILL = frozenset({"claude-haiku-4-5", "claude-opus-4-5", "claude-sonnet-4-5"})
+
 _KNOWN = {
-    (vendor, name): ModelInfo(context_window=read, max_output_tokens=written)
+    (vendor, name): ModelInfo(
+        context_window=read, max_output_tokens=written, prefill=name in _PREFILL
+    )
     for vendor, limits in _TABLE.items()
     for (read, written), names in limits.items()
     for name in names.split()

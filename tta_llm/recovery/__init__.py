@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tta_llm.recovery._delivered import partial_text
 from tta_llm.recovery._guard import Guard
 from tta_llm.recovery._mending import can_mend
 from tta_llm.recovery.fallback import FallbackPrimitive
@@ -16,4 +17,5 @@ __all__ = [
     "RetryPrimitive",
     "TimeoutPrimitive",
     "can_mend",
+    "partial_text",
 ]

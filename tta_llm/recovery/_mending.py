@@ -8,7 +8,16 @@ import socket
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from tta_llm.errors import ProviderError
+from tta_llm.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    CallRefusedError,
+    ContentFilterError,
+    ContextLengthError,
+    PermissionDeniedError,
+    ProviderError,
+    UnknownModelError,
+)
 from tta_llm.recovery._hints import headers_of, told_whether_to_retry
 
 ErrorFilter: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
@@ -45,6 +54,33 @@ def can_mend(error: BaseException) -> bool:
     if told is not None:
         return told
     return _status(error) in _MENDING_STATUSES or _is_transport_error(error)
+
+
+# A provider that doesn't take this key, or doesn't know this model, is not all providers.
+_ELSEWHERE = (
+    AuthenticationError,
+    BudgetExceededError,
+    CallRefusedError,
+    ContextLengthError,
+    PermissionDeniedError,
+    UnknownModelError,
+)
+_ELSEWHERE_STATUSES = frozenset({401, 403})
+
+
+def another_can_mend(error: BaseException, *, filtered: bool) -> bool:
+    """Tell whether another choice may answer where one failed with this error.
+
+    Besides what another try can mend: bad keys and unknown models, a guard's refusal, an input too
+    long, a call too dear; and what a content filter refused, when `filtered` says so.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return any(another_can_mend(each, filtered=filtered) for each in error.exceptions)
+    if isinstance(error, ContentFilterError):
+        return filtered
+    if isinstance(error, _ELSEWHERE) or can_mend(error):
+        return True
+    return not isinstance(error, ProviderError) and _status(error) in _ELSEWHERE_STATUSES
 
 
 def _status(error: BaseException) -> object:

@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, cast, overload
+from typing import Any, Literal, cast, get_args, overload
 
-from tta_llm.core._checks import listed
-from tta_llm.core._paths import add_place, note_once
+from tta_llm.core._checks import listed, one_of, positive
+from tta_llm.core._paths import add_place
 from tta_llm.core._streams import begun
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
 from tta_llm.core.primitive import WorkflowPrimitive
-from tta_llm.errors import AllFailedError, CompositionError
-from tta_llm.recovery._mending import ErrorFilter, error_filter
+from tta_llm.errors import CompositionError
+from tta_llm.messages import ChatResponse, Finish, FinishReason, StreamRestart, events_of
+from tta_llm.recovery._course import Choice, Course, Policy
+from tta_llm.recovery._delivered import Delivered
+from tta_llm.recovery._guard import Guard
+from tta_llm.recovery._mending import ErrorFilter, another_can_mend, error_filter
+from tta_llm.recovery._targets import shared
+from tta_llm.recovery.hold_out import HoldOut
 
 __all__ = ["FallbackPrimitive"]
+
+FALLBACK_FINISHES: tuple[FinishReason, ...] = ("content_filter", "refusal")
 
 
 class FallbackPrimitive(WorkflowPrimitive[In, Out]):
     """Runs the primary, and when it fails the fallbacks in order, until one succeeds.
 
-    Only errors that another choice can mend fall through; a bug or a bad request is raised at once.
-    When every choice failed, the error holds each attempt. No choice is begun after the context's
-    deadline.
+    What falls through is what another choice can mend: rate limits, overload, connections,
+    time-outs, server errors, a guard's refusal, a call too dear for the budget. A bad key, or a
+    model that the provider doesn't know, falls through as well, but loudly: it is logged as an
+    error, and the choice is tried last for a while, as is one whose provider asks to wait. An input
+    too long goes only to choices that are known to have a larger window. Bugs and bad requests are
+    raised at once.
 
-    A stream goes over to the next choice until its first piece is out; after that its error is
-    raised, with a note of how many pieces were delivered.
+    Which choice answered, and why those before it did not, stands on the response
+    (`ChatResponse.failed_attempts`) and on the span. When every choice failed, the error holds each
+    attempt. No choice is begun after the context's deadline.
+
+    A stream goes over to the next choice unseen until its first piece is out. When it breaks off
+    later, its error is raised with the text so far (`partial_text(error)`), unless
+    `after_first_piece` says otherwise.
 
     Args:
         primary: The first choice.
         fallbacks: The other choices, in order; at least one.
-        fallback_on: Which errors fall through: exception types, or a function of the error. By
-            default rate limits, overload, connections, time-outs and server errors.
+        fallback_on: Errors to go on after besides those told above: exception types, or a function
+            of the error.
+        raise_on: Errors of those told above that are raised at once after all.
+        fallback_if_result: Tells of a result whether another choice shall answer. A stream is then
+            held back until it was judged.
+        fallback_on_finish: Which reasons for the end of a model's answer make another choice
+            answer. When no other has a better answer, the first of these is given after all.
+        after_first_piece: What to do when a stream breaks off midway: `raise` the error; `restart`,
+            which yields a StreamRestart and then the next choice's answer from its beginning; or
+            `continue`, which has the next choice go on where the text ends, if its model takes a
+            beginning of its answer (`ModelInfo.prefill`), and restarts if it does not.
+        hold_out_seconds: How long a choice is tried last after a failure that lasts, above 0; None
+            for never.
         name: What spans and errors call it.
 
     Raises:
@@ -61,6 +89,11 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         fallbacks: Sequence[Step[In, Out]],
         *,
         fallback_on: ErrorFilter | None = None,
+        raise_on: ErrorFilter | None = None,
+        fallback_if_result: Callable[[Out], bool] | None = None,
+        fallback_on_finish: Iterable[FinishReason] = FALLBACK_FINISHES,
+        after_first_piece: Literal["raise", "restart", "continue"] = "raise",
+        hold_out_seconds: float | None = 60.0,
         name: str | None = None,
     ) -> None: ...
     @overload
@@ -70,6 +103,11 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         fallbacks: Sequence[Step[In, Out]],
         *,
         fallback_on: ErrorFilter | None = None,
+        raise_on: ErrorFilter | None = None,
+        fallback_if_result: Callable[[Out], bool] | None = None,
+        fallback_on_finish: Iterable[FinishReason] = FALLBACK_FINISHES,
+        after_first_piece: Literal["raise", "restart", "continue"] = "raise",
+        hold_out_seconds: float | None = 60.0,
         name: str | None = None,
     ) -> None: ...
     @overload
@@ -79,6 +117,11 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         fallbacks: Sequence[Step[In, Out]],
         *,
         fallback_on: ErrorFilter | None = None,
+        raise_on: ErrorFilter | None = None,
+        fallback_if_result: Callable[[Out], bool] | None = None,
+        fallback_on_finish: Iterable[FinishReason] = FALLBACK_FINISHES,
+        after_first_piece: Literal["raise", "restart", "continue"] = "raise",
+        hold_out_seconds: float | None = 60.0,
         name: str | None = None,
     ) -> None: ...
     def __init__(
@@ -87,6 +130,11 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         fallbacks: Sequence[Step[In, Out]],
         *,
         fallback_on: ErrorFilter | None = None,
+        raise_on: ErrorFilter | None = None,
+        fallback_if_result: Callable[[Any], bool] | None = None,
+        fallback_on_finish: Iterable[FinishReason] = FALLBACK_FINISHES,
+        after_first_piece: Literal["raise", "restart", "continue"] = "raise",
+        hold_out_seconds: float | None = 60.0,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -98,52 +146,124 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         self.choices: tuple[WorkflowPrimitive[Any, Any], ...] = tuple(
             map(as_step, (primary, *others))
         )
-        self._falls_through = error_filter(fallback_on, None)
+        self.after_first_piece: str = one_of(
+            ("raise", "restart", "continue"), after_first_piece, "after_first_piece"
+        )
+        finishes = _finish_reasons(fallback_on_finish)
+        by_default = functools.partial(another_can_mend, filtered="content_filter" in finishes)
+        if hold_out_seconds is not None:
+            positive(hold_out_seconds, "hold_out_seconds")
+        self._policy = Policy(
+            error_filter(fallback_on, raise_on, by_default),
+            finishes,
+            fallback_if_result,
+            hold_out_seconds,
+        )
+        self._places = tuple(map(self._placed, range(len(self.choices))))
+
+    def _placed(self, index: int) -> Choice:
+        choice = self.choices[index]
+        held_out = shared(HoldOut, choice)
+        held_out.named(choice.name)
+        return Choice(
+            choice, f"choice {index + 1} of {len(self.choices)} {choice.name!r}", held_out
+        )
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """What holds choices out."""
+        return tuple(choice.held_out for choice in self._places)
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the choices in order until one succeeds."""
-        failed: list[Exception] = []
-        for choice in self.choices:
+        course = Course(self._places, self._policy, context)
+        refused: list[tuple[Choice, Any]] = []
+        for choice in course:
             try:
-                return cast("Out", await choice.execute(input_data, context))
+                result = await choice.primitive.execute(input_data, context)
             except Exception as error:
-                self._go_on_after(error, failed, context)
-        raise self._all_failed(failed)
+                course.add_error(choice, error)
+                continue
+            if not course.objects_to(choice, result):
+                return cast("Out", course.signed(result, choice))
+            refused.append((choice, result))
+        if not refused:
+            raise course.error()
+        return cast("Out", course.signed(refused[0][1], refused[0][0]))
 
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the first choice that gives a piece."""
-        failed: list[Exception] = []
-        for choice in self.choices:
-            try:
-                _, pieces = await begun(choice.stream(input_data, context))
-            except Exception as error:
-                self._go_on_after(error, failed, context)
-                continue
-            async with aclosing(_counted(pieces, self._place(len(failed) + 1))) as rest:
-                async for delivered in rest:
-                    yield delivered
+        if self._policy.is_bad is not None:
+            result: Any = await self._run(input_data, context)
+            for piece in events_of(result) if isinstance(result, ChatResponse) else (result,):
+                yield piece
             return
-        raise self._all_failed(failed)
+        delivered = Delivered()
+        try:
+            async with aclosing(self._streamed(delivered, input_data, context)) as pieces:
+                async for piece in pieces:
+                    delivered.add(piece)
+                    yield piece
+        except Exception as error:
+            delivered.note_on(error)
+            raise
 
-    def _go_on_after(
-        self, error: Exception, failed: list[Exception], context: WorkflowContext
-    ) -> None:
-        """Keep the error, or raise it when no other choice may or can be tried."""
-        failed.append(error)
-        add_place(error, self._place(len(failed)))
-        if not self._falls_through(error):
-            raise error
-        if context.remaining_seconds() == 0.0 and len(failed) < len(self.choices):
-            note_once(error, f"no time was left for {self.choices[len(failed)].name!r}")
-            raise error if len(failed) == 1 else self._all_failed(failed)
+    async def _streamed(
+        self, delivered: Delivered, input_data: Any, context: WorkflowContext
+    ) -> Pieces:
+        """Yield the pieces of one choice after the other, until one comes to its end."""
+        course = Course(self._places, self._policy, context)
+        refused: list[Any] = []
+        for choice in course:
+            try:
+                answer = self._answered(choice, course, delivered, input_data, context)
+                async with aclosing(answer):
+                    async for piece in answer:
+                        if isinstance(piece, StreamRestart):
+                            refused = []  # the text that it belongs to is taken back
+                        yield piece
+            except _RefusedError as refusal:
+                refused = refused or [course.signed(piece, choice) for piece in refusal.pieces]
+            except Exception as error:
+                if delivered.pieces and self.after_first_piece == "raise":
+                    add_place(error, choice.place)
+                    raise
+                course.add_error(choice, error)
+            else:
+                return
+        if not refused:
+            raise course.error()
+        for piece in refused:
+            yield piece
 
-    def _place(self, number: int) -> str:
-        return f"choice {number} of {len(self.choices)} {self.choices[number - 1].name!r}"
-
-    def _all_failed(self, failed: list[Exception]) -> AllFailedError:
-        return AllFailedError(
-            f"{len(failed)} of {len(self.choices)} choices were tried and failed", failed
-        )
+    async def _answered(
+        self,
+        choice: Choice,
+        course: Course,
+        delivered: Delivered,
+        input_data: Any,
+        context: WorkflowContext,
+    ) -> Pieces:
+        """Yield the pieces of one choice, which go on with what was delivered or begin anew."""
+        request = None
+        if self.after_first_piece == "continue":
+            request = delivered.request_to_go_on(choice.primitive, input_data)
+        asked = input_data if request is None else request
+        held, pieces = await begun(choice.primitive.stream(asked, context))
+        async with aclosing(pieces if request is None else delivered.joined(pieces)) as rest:
+            if held and course.objects_to(choice, held[-1]):
+                raise _RefusedError(held)
+            if delivered.pieces and request is None:
+                yield StreamRestart(choice.name, course.failed[-1].reason)
+            async for piece in rest:
+                is_end = isinstance(piece, Finish)
+                if (
+                    is_end
+                    and self.after_first_piece == "restart"
+                    and course.objects_to(choice, piece)
+                ):
+                    raise _RefusedError([piece])
+                yield course.signed(piece, choice) if is_end else piece
 
     def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:
         """The choices, in order."""
@@ -164,15 +284,15 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         return gives[0] if all(each == gives[0] for each in gives) else Any
 
 
-async def _counted(pieces: Pieces, place: str) -> Pieces:
-    """Yield the pieces of a choice; an error tells how many there were."""
-    delivered = 0
-    async with aclosing(pieces):
-        try:
-            async for piece in pieces:
-                delivered += 1
-                yield piece
-        except Exception as error:
-            add_place(error, place)
-            note_once(error, f"{delivered} pieces of the stream had been delivered")
-            raise
+class _RefusedError(Exception):
+    """A stream ended for a reason that makes another choice answer."""
+
+    def __init__(self, pieces: list[Any]) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+
+def _finish_reasons(reasons: Iterable[FinishReason]) -> frozenset[str]:
+    if isinstance(reasons, str):
+        raise TypeError(f"fallback_on_finish is a list of reasons: write [{reasons!r}]")
+    return frozenset(one_of(get_args(FinishReason), each, "fallback_on_finish") for each in reasons)
