@@ -249,8 +249,13 @@ class Reference:
         for number, choice in enumerate(node.choices, 1):
             place = f"choice {number} of {len(node.choices)} {name(choice)!r}"
             now, result = _placed(place, self._step(choice, value, scene))
-            if not isinstance(result, Bad) or not result.can_mend():
+            if not isinstance(result, Bad):
                 return now, result
+            if not result.can_mend():
+                before = [
+                    f"before that, {name(each)!r} failed" for each in node.choices[: number - 1]
+                ]
+                return now, replace(result, notes=result.notes | set(before))
             failed.append(result)
             scene = scene.at(now)
         told = f"{len(failed)} of {len(failed)} choices were tried and failed"

@@ -172,7 +172,9 @@ PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
             TimeoutPrimitive(
                 FallbackPrimitive(down(), [CachePrimitive(slow | slow | Shout(), 3600)]) >> "".join,
                 600,
-            )
+            ),
+            # Who waits for another's computation has an own clock, which then runs to the limit.
+            total_seconds=3600,
         )
         >> letters
         >> louder
