@@ -31,9 +31,16 @@ __all__ = [
 # What a provider's template puts around a message; the largest seen is some 12 tokens.
 _AROUND_A_MESSAGE = 16
 
+# Tools and schemas bring instructions of the provider's own: Anthropic lists up to 530 tokens.
+_AROUND_DEFINITIONS = 1000
+
 # gpt-4o-mini counts 2,833 tokens and 5,667 for each tile of 512 pixels; other models stay far
 # below.
 _MOST_FOR_AN_IMAGE = 50_000
+
+# A short PDF has more tokens than bytes: its text is compressed, and each page is shown as an image
+# besides, of 5,000 tokens at most. In a long one the bytes of fonts and pictures outweigh that.
+_LEAST_FOR_A_PDF = 50_000
 
 
 def most_input_tokens(request: ChatRequest) -> int:
@@ -45,8 +52,10 @@ def most_input_tokens(request: ChatRequest) -> int:
     size = 0
     for message in request.messages:
         size += _AROUND_A_MESSAGE + sum(map(_most_for, message.parts))
-    size += sum(len(text.encode()) for text in _definitions(request))
-    return size
+    if definitions := _definitions(request):
+        size += _AROUND_DEFINITIONS
+        size += sum(_AROUND_A_MESSAGE + _bytes(text) for text in definitions)
+    return size + (_bytes(_dumped(request.extra)) if request.extra else 0)
 
 
 # A word after a space begins a new token in OpenAI's encodings.
@@ -72,7 +81,7 @@ def fewest_input_tokens(request: ChatRequest, *, by_words: bool) -> int:
 
 def estimated_tokens(text: str) -> int:
     """Guess the tokens of a text: a quarter of its bytes, and no fewer than one for any text."""
-    return -(-len(text.encode()) // 4)
+    return -(-_bytes(text) // 4)
 
 
 def estimated_usage(request: ChatRequest, written: str) -> Usage:
@@ -82,16 +91,25 @@ def estimated_usage(request: ChatRequest, written: str) -> Usage:
 
 def _most_for(part: Part) -> int:
     match part:
-        case TextPart() | ReasoningPart():
-            return len(part.text.encode())
+        case TextPart():
+            return _bytes(part.text)
+        case ReasoningPart():
+            return _bytes(part.text) + len(part.signature or "")  # the whole, where text is a part
         case ToolCall():
-            return len(part.name.encode()) + len(_dumped(part.arguments)) + _AROUND_A_MESSAGE
+            sealed = _bytes(part.name) + len(part.signature or "")
+            return sealed + _bytes(_dumped(part.arguments)) + _AROUND_A_MESSAGE
         case ToolResult():
-            return len(part.content.encode()) + _AROUND_A_MESSAGE
+            return _bytes(part.content) + _AROUND_A_MESSAGE
         case ImagePart():
             return _MOST_FOR_AN_IMAGE
+        case DocumentPart() if part.media_type.startswith("text/"):
+            return _bytes(part.data.decode(errors="replace"))
         case DocumentPart():
-            return len(part.data)
+            return max(len(part.data), _LEAST_FOR_A_PDF)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))
 
 
 def _definitions(request: ChatRequest) -> list[str]:
