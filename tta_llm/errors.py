@@ -99,7 +99,17 @@ class UnknownRouteError(TTAError, LookupError):
 
 
 class DeadlineExceededError(TTAError, TimeoutError):
-    """The time for the whole request, or for one part of it, ran out."""
+    """The time for the whole request, or for one part of it, ran out.
+
+    Args:
+        message: Whose time it was.
+        deadline: When it ran out, on the clock of the request. It tells a limit from those around
+            and inside it: no two of them run out at the same time, for the outermost counts.
+    """
+
+    def __init__(self, message: str, *, deadline: float | None = None) -> None:
+        super().__init__(message)
+        self.deadline = deadline
 
 
 class BudgetExceededError(TTAError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -64,6 +65,28 @@ def test_a_child_shares_everything_but_what_it_narrows() -> None:
     assert child.parent_span is span
     assert (child.correlation_id, child.workflow_id) == ("c", "w")
     assert (parent.deadline, child.deadline) == (None, 5)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_what_is_made_at_first_use_is_shared_whoever_comes_first(first: int) -> None:
+    parent = WorkflowContext()
+    family = [parent, parent.child(), parent.child().child(timeout_seconds=5)]
+    correlation_id, usage = family[first].correlation_id, family[first].usage
+    assert {member.correlation_id for member in family} == {correlation_id}
+    assert all(member.usage is usage for member in family)
+
+
+def test_threads_that_come_first_at_the_same_time_share_it_too() -> None:
+    for _ in range(50):
+        children = [(context := WorkflowContext()).child(), *(context.child() for _ in range(7))]
+        start = threading.Barrier(8)
+
+        def look(child: WorkflowContext, start: threading.Barrier = start) -> tuple[str, int]:
+            start.wait()
+            return child.correlation_id, id(child.usage)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(look, children))) == 1
 
 
 @pytest.mark.parametrize(("asked", "left"), [(5, 5), (10, 10), (60, 10)])

@@ -161,6 +161,12 @@ PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
     "retry at first success": lambda: RetryPrimitive(letters >> louder),
     "timeout": lambda: TimeoutPrimitive(slow, 120),
     "timeout of a stream": lambda: TimeoutPrimitive(letters >> Spell(), 120),
+    "timeout with a fallback": lambda: TimeoutPrimitive(
+        MockPrimitive(delay_seconds=9), 5, fallback=slow
+    ),
+    "timeout of the pieces": lambda: TimeoutPrimitive(
+        letters >> Spell(), first_chunk_seconds=60, idle_seconds=60, fallback=letters
+    ),
     "timeout in timeout": lambda: TimeoutPrimitive(slow >> TimeoutPrimitive(slow, 90), 150),
     "fallback": lambda: FallbackPrimitive(down(), [TimeoutPrimitive(slow, 1), letters]),
     "fallback's primary": lambda: FallbackPrimitive(letters, [slow]),

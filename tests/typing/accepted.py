@@ -371,6 +371,10 @@ def routers() -> None:
 def wrapped_primitives() -> None:
     assert_type(RetryPrimitive(Rate(), max_retries=3), RetryPrimitive[Answer, Score])
     assert_type(TimeoutPrimitive(Rate(), timeout_seconds=3), TimeoutPrimitive[Answer, Score])
+    assert_type(
+        TimeoutPrimitive(Rate(), first_chunk_seconds=2, idle_seconds=3, fallback=Rate()),
+        TimeoutPrimitive[Answer, Score],
+    )
     assert_type(CachePrimitive(Rate(), ttl_seconds=3), CachePrimitive[Answer, Score])
     assert_type(FallbackPrimitive(Rate(), [Rate()]), FallbackPrimitive[Answer, Score])
     nested = RetryPrimitive(TimeoutPrimitive(CachePrimitive(Rate(), 5), 3))
@@ -399,6 +403,8 @@ def wrapped_functions() -> None:
     assert_type(RetryPrimitive(rate_in_context), RetryPrimitive[Answer, Score])
     assert_type(RetryPrimitive(rate_async_in_context), RetryPrimitive[Answer, Score])
     assert_type(TimeoutPrimitive(rate_async, 3), TimeoutPrimitive[Answer, Score])
+    assert_type(TimeoutPrimitive(rate, 3, fallback=rate_async), TimeoutPrimitive[Answer, Score])
+    assert_type(TimeoutPrimitive(rate_async, 3, fallback=Rate()), TimeoutPrimitive[Answer, Score])
     assert_type(CachePrimitive(rate_async_in_context, 3), CachePrimitive[Answer, Score])
     assert_type(FallbackPrimitive(rate_async, [rate]), FallbackPrimitive[Answer, Score])
     assert_type(FallbackPrimitive(rate, [rate, rate_async]), FallbackPrimitive[Answer, Score])

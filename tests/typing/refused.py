@@ -156,6 +156,7 @@ def wrappers_keep_what_is_inside() -> None:
     # mypy finds a fallback that takes nothing at all, and refuses to give it a question.
     FallbackPrimitive(Ask(), [Rate()]).run(Question())  # type: ignore[arg-type]
     FallbackPrimitive(ask, [Rate()])  # type: ignore[arg-type]
+    TimeoutPrimitive(ask, 3, fallback=Rate())  # type: ignore[arg-type]
     RouterPrimitive({"a": Ask(), "b": Rate()}, lambda data: "a")  # type: ignore[arg-type]
     ConditionalPrimitive(lambda data: True, Ask(), Rate()).run(Question())  # type: ignore[arg-type]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from tta_llm.core._clockwork import arm, next_in_time
+from tta_llm.core._clockwork import out_of_time, stop_at
 from tta_llm.core._typing import Pieces
 from tta_llm.core.context import WorkflowContext, require_context
 from tta_llm.observability import SpanScope, configured, names, telemetry
@@ -90,8 +90,9 @@ def public_stream(pieces: Callable[..., Pieces]) -> Callable[..., Pieces]:
 
 
 async def _run_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Any:
-    async with arm(context, primitive.name) as armed:
-        return await run_observed(primitive, input_data, armed)
+    when, armed = cast("float", context._deadline), context._with_clock_armed()
+    told = out_of_time(primitive.name, context.remaining_seconds())
+    return await stop_at(when, context.clock, told, run_observed, primitive, input_data, armed)
 
 
 async def run_observed(primitive: Any, input_data: Any, context: WorkflowContext) -> Any:
@@ -111,12 +112,13 @@ async def run_observed(primitive: Any, input_data: Any, context: WorkflowContext
 
 
 async def _stream_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Pieces:
-    armed, had = context._with_clock_armed(), context.remaining_seconds()
+    when, armed = cast("float", context._deadline), context._with_clock_armed()
+    told = out_of_time(primitive.name, context.remaining_seconds())
     pieces = stream_observed(primitive, primitive._pieces(input_data, armed), armed)
     try:
         while True:
             try:
-                piece = await next_in_time(pieces, context, primitive.name, had)
+                piece = await stop_at(when, context.clock, told, anext, pieces)
             except StopAsyncIteration:
                 return
             yield piece

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 __all__ = ["WorkflowContext", "require_context"]
+
+
+# What is made at first use is made once, also when several threads come to it at the same time.
+_MAKING = threading.Lock()
 
 
 class WorkflowContext:
@@ -47,6 +52,7 @@ class WorkflowContext:
         "_correlation_id",
         "_data",
         "_deadline",
+        "_origin",
         "_usage",
         "budget",
         "clock",
@@ -71,6 +77,7 @@ class WorkflowContext:
         self.clock: Clock = SYSTEM_CLOCK if clock is None else clock
         self.budget: Budget | None = budget
         self._usage: UsageLedger | None = None
+        self._origin: WorkflowContext | None = None
         self.parent_span: Span | None = parent_span
         self._armed: float | None = None
         self._deadline: float | None = None
@@ -80,16 +87,28 @@ class WorkflowContext:
     @property
     def correlation_id(self) -> str:
         """Follows the request across services."""
-        if self._correlation_id is None:
-            self._correlation_id = os.urandom(16).hex()
-        return self._correlation_id
+        origin = self._origin or self
+        made = origin._correlation_id
+        return origin._make_correlation_id() if made is None else made
+
+    def _make_correlation_id(self) -> str:
+        with _MAKING:
+            if self._correlation_id is None:
+                self._correlation_id = os.urandom(16).hex()
+            return self._correlation_id
 
     @property
     def usage(self) -> UsageLedger:
         """What the models of the request used so far."""
-        if self._usage is None:
-            self._usage = UsageLedger()
-        return self._usage
+        origin = self._origin or self
+        made = origin._usage
+        return origin._make_ledger() if made is None else made
+
+    def _make_ledger(self) -> UsageLedger:
+        with _MAKING:
+            if self._usage is None:
+                self._usage = UsageLedger()
+            return self._usage
 
     @property
     def data(self) -> MutableMapping[str, Any]:
@@ -123,19 +142,25 @@ class WorkflowContext:
         """
         child = self._copy()
         if timeout_seconds is not None:
-            deadline = self.clock.now() + positive(timeout_seconds, "timeout_seconds")
-            child._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+            child._narrow(positive(timeout_seconds, "timeout_seconds"))
         if budget is not None:
             child.budget = budget.under(self.budget)
         return child
 
     def _copy(self) -> WorkflowContext:
-        # What is made at first use must be made before it is shared.
-        _ = self.correlation_id, self.usage
         twin = object.__new__(type(self))
-        for slot in WorkflowContext.__slots__:
-            setattr(twin, slot, getattr(self, slot))
+        # The id and the ledger are made at first use, for all copies in the one that came first.
+        twin._origin = self._origin or self
+        twin._data = self._data
+        twin._armed, twin._deadline = self._armed, self._deadline
+        twin.budget, twin.clock = self.budget, self.clock
+        twin.parent_span, twin.workflow_id = self.parent_span, self.workflow_id
         return twin
+
+    def _narrow(self, seconds: float) -> None:
+        deadline = self.clock.now() + seconds
+        if self._deadline is None or deadline < self._deadline:
+            self._deadline = deadline
 
     def _with_clock_armed(self) -> WorkflowContext:
         """Say that somebody outside already stops the run at the deadline."""
