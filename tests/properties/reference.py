@@ -55,6 +55,12 @@ class Bad:
     def can_mend(self) -> bool:
         return self.kind in MENDABLE or any(part.can_mend() for part in self.parts)
 
+    def falls_through(self) -> bool:
+        enough = any if self.kind == "AllFailedError" else all
+        return self.kind in MENDABLE or (
+            bool(self.parts) and enough(part.falls_through() for part in self.parts)
+        )
+
 
 @dataclass(frozen=True)
 class Event:
@@ -87,6 +93,13 @@ def name(node: Node) -> str:
         Cached: "Cache",
     }
     return f"{classes[type(node)]}Primitive"
+
+
+def choice_name(node: Node) -> str:
+    """What a fallback calls a choice: what stands behind the wrappers."""
+    while isinstance(node, (Retry, Limit, Cached)):
+        node = node.inside
+    return name(node)
 
 
 @dataclass(frozen=True)
@@ -247,13 +260,14 @@ class Reference:
     def _fall(self, node: Fall, value: Any, scene: Scene) -> Outcome:
         failed: list[Bad] = []
         for number, choice in enumerate(node.choices, 1):
-            place = f"choice {number} of {len(node.choices)} {name(choice)!r}"
+            place = f"choice {number} of {len(node.choices)} {choice_name(choice)!r}"
             now, result = _placed(place, self._step(choice, value, scene))
             if not isinstance(result, Bad):
                 return now, result
-            if not result.can_mend():
+            if not result.falls_through():
                 before = [
-                    f"before that, {name(each)!r} failed" for each in node.choices[: number - 1]
+                    f"before that, {choice_name(each)!r} failed"
+                    for each in node.choices[: number - 1]
                 ]
                 return now, replace(result, notes=result.notes | set(before))
             failed.append(result)

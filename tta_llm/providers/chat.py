@@ -188,8 +188,12 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         request = ChatRequest.of(input_data)
         prefill = self.info is not None and self.info.prefill
         thinks = request.reasoning_effort not in (None, "none")
-        if not prefill or thinks or request.response_format is not None:
+        calls = request.tool_choice not in (None, "auto", "none")
+        if not prefill or thinks or calls or request.response_format is not None:
             return None
+        *before, last = request.messages
+        if last.role == "assistant":  # the request itself began the answer
+            return replace(request, messages=(*before, assistant(last.text + text)))
         return replace(request, messages=(*request.messages, assistant(text)))
 
     async def __aenter__(self) -> Self:

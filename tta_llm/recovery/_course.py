@@ -12,23 +12,17 @@ from opentelemetry import trace
 from tta_llm.core._paths import add_place, note_once
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
-from tta_llm.errors import (
-    AllFailedError,
-    AuthenticationError,
-    BudgetExceededError,
-    ContextLengthError,
-    PermissionDeniedError,
-    UnknownModelError,
-)
+from tta_llm.core.wrapper import WrapperPrimitive
+from tta_llm.errors import AllFailedError, BudgetExceededError, CallRefusedError
 from tta_llm.messages import ChatResponse, FailedAttempt, Finish
 from tta_llm.observability import configured, names, tell
 from tta_llm.recovery._hints import retry_after
+from tta_llm.recovery._mending import will_last
+from tta_llm.recovery._targets import shared, target_of
+from tta_llm.recovery._windows import outgrown_window, too_small_windows
 from tta_llm.recovery.hold_out import HoldOut
 
-__all__ = ["Choice", "Course", "Policy"]
-
-# These last until somebody acts; without a word they would never be found behind a good fallback.
-_LASTING = (AuthenticationError, PermissionDeniedError, UnknownModelError)
+__all__ = ["Choice", "Course", "Policy", "choices_of"]
 
 _log = logging.getLogger("tta_llm.recovery")
 
@@ -38,13 +32,27 @@ class Choice:
     """One of the choices, with its place among them."""
 
     primitive: WorkflowPrimitive[Any, Any]
+    name: str
     place: str
     held_out: HoldOut
 
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self.primitive.name
+
+def choices_of(primitives: Sequence[WorkflowPrimitive[Any, Any]]) -> tuple[Choice, ...]:
+    """Give the choices, each with what all fallbacks over the same target know of it."""
+    choices = []
+    for number, primitive in enumerate(primitives, 1):
+        name, held_out = _told_name(primitive), shared(HoldOut, primitive)
+        held_out.named(target_of(primitive).name)
+        place = f"choice {number} of {len(primitives)} {name!r}"
+        choices.append(Choice(primitive, name, place, held_out))
+    return tuple(choices)
+
+
+def _told_name(primitive: WorkflowPrimitive[Any, Any]) -> str:
+    """Give the name that tells a reader which choice it is: that of a wrapper says little."""
+    while isinstance(primitive, WrapperPrimitive) and primitive.name == type(primitive).__name__:
+        primitive = primitive.primitive
+    return primitive.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +73,10 @@ class Policy:
 
     def objection(self, result: Any) -> str | None:
         """Say what is wrong with an answer; None when it will do."""
-        reason = getattr(result, "finish_reason", None)
-        if isinstance(result, (ChatResponse, Finish)) and reason in self.finish_reasons:
-            return f"finish_reason {reason}"
+        if isinstance(result, (ChatResponse, Finish)):
+            reason = result.finish_reason
+            if reason in self.finish_reasons:
+                return f"finish_reason {reason}"
         if self.is_bad is not None and self.is_bad(result):
             return "a bad result"
         return None
@@ -76,57 +85,63 @@ class Policy:
 class Course:
     """Gives the choices of one call one after the other, and keeps what came of each."""
 
-    __slots__ = (
-        "_context",
-        "_late",
-        "_order",
-        "_outgrown",
-        "_passed_over",
-        "_policy",
-        "_total",
-        "errors",
-        "failed",
-    )
+    # Most calls are over with the first choice; what only others need is made when they do.
+    failed: tuple[FailedAttempt, ...] = ()
+    _errors: tuple[Exception, ...] = ()
+    _passed_over: tuple[str, ...] = ()
+    _late: tuple[Choice, ...] = ()
+    _is_late: bool = False
+    _outgrown: int | None = None
 
     def __init__(self, choices: Sequence[Choice], policy: Policy, context: WorkflowContext) -> None:
-        self._policy, self._context, self._total = policy, context, len(choices)
-        self.errors: list[Exception] = []
-        self.failed: list[FailedAttempt] = []
-        self._passed_over: list[FailedAttempt] = []
-        self._outgrown: int | None = None
-        now = context.clock.now()
-        self._late = [choice for choice in choices if choice.held_out.until > now]
-        self._order = [*(each for each in choices if each not in self._late), *self._late]
+        self._choices, self._policy, self._context = choices, policy, context
 
     def __iter__(self) -> Iterator[Choice]:
-        for choice in self._order:
-            if self._has_no_time_for(choice):
-                raise self.error()
-            if self._outgrown is None or not self._is_too_small(choice, self._outgrown):
-                if choice in self._late:
-                    self._late.remove(choice)
+        for choice in self._choices:
+            if choice.held_out.is_on(self._context.clock):
+                self._late += (choice,)
+            elif self._may_try(choice):
+                yield choice
+        while self._late:
+            choice, *rest = self._late
+            self._late, self._is_late = tuple(rest), True
+            if self._may_try(choice):
                 yield choice
 
-    def _has_no_time_for(self, choice: Choice) -> bool:
-        if not self.errors or self._context.remaining_seconds() != 0.0:
-            return False
-        note_once(self.errors[-1], f"no time was left for {choice.name!r}")
-        return True
+    def _may_try(self, choice: Choice) -> bool:
+        """Tell whether there is time for a choice, and room for the input; keep it when not."""
+        if not self.failed:
+            return True
+        objection = None
+        if self._context.remaining_seconds() == 0.0:
+            objection = "no time is left"
+        elif self._outgrown is not None:
+            windows = too_small_windows(choice.primitive, self._outgrown)
+            objection = windows and f"its window ({windows}) is not known to be larger"
+        if objection is None:
+            return True
+        self.failed += (FailedAttempt(choice.name, f"passed over: {objection}"),)
+        self._passed_over += (f"{choice.name!r} was passed over: {objection}",)
+        tell("passed_over", choice.name, reason=objection)
+        return False
 
     # --------------------------------------------------------------------------- what came of one
 
-    def add_error(self, choice: Choice, error: Exception) -> None:
+    def add_error(self, choice: Choice, error: Exception, *, may_go_on: bool = True) -> None:
         """Keep the error of a choice; raise it when it is none to go on after."""
         add_place(error, choice.place)
-        if not self._policy.falls_through(error):
+        falls_through = self._policy.falls_through(error)
+        if falls_through:
+            self._hold_out(choice, error)
+        if not falls_through or not may_go_on:
             for earlier in self.failed:
                 note_once(error, f"before that, {earlier.choice!r} failed: {earlier.reason}")
             raise error
-        self.errors.append(error)
-        self._add(choice, f"{type(error).__name__}: {error}", type(error).__name__)
-        self._hold_out(choice, error)
-        if isinstance(error, ContextLengthError):
-            self._outgrown = _outgrown(self._outgrown, choice)
+        self._errors += (error,)
+        told = ": ".join(filter(None, (type(error).__name__, str(error))))
+        self._add(choice, told, type(error).__name__)
+        if (outgrown := outgrown_window(error, choice.primitive)) is not None:
+            self._outgrown = max(self._outgrown or 0, outgrown)
 
     def objects_to(self, choice: Choice, result: Any) -> bool:
         """Tell whether another choice shall answer instead; keep why."""
@@ -135,74 +150,50 @@ class Course:
             self._add(choice, objection, objection)
         return objection is not None
 
-    def _add(self, choice: Choice, reason: str, kind: str) -> None:
-        self.failed.append(FailedAttempt(choice.name, reason))
+    def _add(self, choice: Choice, told: str, kind: str) -> None:
+        self.failed += (FailedAttempt(choice.name, told),)
         tell("fallback", choice.name, reason=kind)
 
     def _hold_out(self, choice: Choice, error: Exception) -> None:
-        seconds, kind = self._policy.hold_out_seconds, type(error).__name__
-        if seconds is None:
-            return
-        if isinstance(error, _LASTING):
+        kind, seconds = type(error).__name__, self._policy.hold_out_seconds
+        lasts = will_last(error)
+        if not lasts and seconds is not None:
+            # A guard tells by itself, and without delay, when it lets calls through again.
+            seconds = None if isinstance(error, CallRefusedError) else retry_after(error)
+        begins = seconds is not None and choice.held_out.hold(seconds, kind, self._context.clock)
+        if begins:
             tell("held_out", choice.name, reason=kind)
+        if lasts and (begins or seconds is None):
             _log.error(
-                "%s failed with %s and is tried last for %g s: another try will not mend it",
+                "%s failed with %s, which another try will not mend%s",
                 choice.name,
                 kind,
-                seconds,
+                f": for {seconds:g} s it is tried last" if seconds else "",
                 extra={"correlation_id": self._context.correlation_id},
             )
-        elif (asked := retry_after(error)) is not None and getattr(error, "status", None) == 429:
-            seconds = asked
-        else:
-            return
-        choice.held_out.hold(seconds, kind, self._context.clock)
-
-    def _is_too_small(self, choice: Choice, outgrown: int) -> bool:
-        windows = _windows(choice.primitive)
-        if all(window is not None and window > outgrown for window in windows):
-            return False
-        told = ", ".join("unknown" if each is None else f"{each} tokens" for each in windows)
-        reason = f"passed over: its context window ({told}) is not known to be larger"
-        self._add(choice, reason, "context window")
-        self._passed_over.append(self.failed[-1])
-        return True
 
     # -------------------------------------------------------------------------------- in the end
 
-    def signed(self, answer: Any, choice: Choice) -> Any:
-        """Say on the span and on the answer which choice it is from, and why not from others."""
-        choice.held_out.release()
+    def answered_by(self, choice: Choice) -> None:
+        """Say on the span which choice it is that answers, and take it in again."""
+        if self._is_late:
+            choice.held_out.release()
         if configured():
             trace.get_current_span().set_attribute(names.CHOICE, choice.name)
-        failed = (*map(self._waiting, self._late), *self.failed)
-        if failed and isinstance(answer, (ChatResponse, Finish)):
-            return replace(answer, failed_attempts=(*failed, *answer.failed_attempts))
-        return answer
 
-    def _waiting(self, choice: Choice) -> FailedAttempt:
-        seconds, why = choice.held_out.left(self._context.clock.now()), choice.held_out.reason
-        return FailedAttempt(choice.name, f"to be tried last for {seconds:.3g} s after {why}")
+    def signed(self, answer: Any) -> Any:
+        """Say on an answer why those that were to give it before did not."""
+        if not (self.failed or self._late) or not isinstance(answer, (ChatResponse, Finish)):
+            return answer
+        waiting = [FailedAttempt(each.name, each.held_out.status()) for each in self._late]
+        return replace(answer, failed_attempts=(*waiting, *self.failed, *answer.failed_attempts))
 
     def error(self) -> Exception:
         """Give the error when nothing answered: the only one, or a group of them."""
-        error, *others = self.errors
-        if others and not all(isinstance(each, BudgetExceededError) for each in self.errors):
-            tried = f"{len(self.errors)} of {self._total} choices were tried and failed"
-            error = AllFailedError(tried, self.errors)
-        for each in self._passed_over:
-            note_once(error, f"{each.choice!r} was {each.reason}")
+        error, *others = self._errors
+        if others and not all(isinstance(each, BudgetExceededError) for each in self._errors):
+            tried = f"{len(self._errors)} of {len(self._choices)} choices were tried and failed"
+            error = AllFailedError(tried, self._errors)
+        for told in self._passed_over:
+            note_once(error, told)
         return error
-
-
-def _outgrown(before: int | None, choice: Choice) -> int:
-    """Give the largest window that the input is known not to fit; 0 when none is known."""
-    known = [window for window in _windows(choice.primitive) if window is not None]
-    return max([before or 0, *known])
-
-
-def _windows(primitive: WorkflowPrimitive[Any, Any]) -> list[int | None]:
-    """Give the context windows of the models in a step, None for each that is unknown."""
-    if hasattr(primitive, "info") and hasattr(primitive, "provider"):
-        return [getattr(primitive.info, "context_window", None)]
-    return [window for _, child in primitive.children() for window in _windows(child)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ def partial_text(error: BaseException) -> str | None:
 class Delivered:
     """Counts the pieces of a stream and keeps its text."""
 
-    __slots__ = ("_is_text", "_texts", "pieces")
+    __slots__ = ("_texts", "may_go_on", "pieces")
 
     def __init__(self) -> None:
         self.begin()
@@ -38,8 +38,8 @@ class Delivered:
     def begin(self) -> None:
         """Forget all: the answer begins anew."""
         self.pieces = 0
+        self.may_go_on = True
         self._texts: list[str] = []
-        self._is_text = True
 
     def add(self, piece: Any) -> None:
         """Note a piece that goes to the consumer."""
@@ -51,24 +51,22 @@ class Delivered:
             self._texts.append(piece.text)
         elif isinstance(piece, str):
             self._texts.append(piece)
-            self._is_text = False
+            self.may_go_on = False
         elif not isinstance(piece, (UsageEvent, Finish)):
-            self._is_text = False
+            self.may_go_on = False
 
     def note_on(self, error: Exception) -> None:
         """Say on an error how much there was; the text itself stays out of what is printed."""
-        if not self.pieces:
-            return
-        note_once(error, f"{self.pieces} pieces of the stream had been delivered")
+        if self.pieces:
+            note_once(error, f"{self.pieces} pieces of the stream had been delivered")
         if self._texts:
-            with suppress(AttributeError):  # an exception may have slots
-                error.partial_text = "".join(self._texts)  # type: ignore[attr-defined]
+            vars(error)["partial_text"] = "".join(self._texts)
 
     def request_to_go_on(self, primitive: WorkflowPrimitive[Any, Any], input_data: Any) -> Any:
         """Give the input that makes a choice go on where the text ends; None when it can't."""
         ask = getattr(target_of(primitive), "continuing", None)
         text = "".join(self._texts).rstrip()
-        return ask(input_data, text) if ask is not None and text and self._is_text else None
+        return ask(input_data, text) if ask is not None and text and self.may_go_on else None
 
     async def joined(self, pieces: AsyncGenerator[Any, None]) -> Pieces:
         """Take the space off the beginning of a continuation when the text ends with some."""

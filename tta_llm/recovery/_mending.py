@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tta_llm.errors import (
+    AllFailedError,
     AuthenticationError,
     BudgetExceededError,
     CallRefusedError,
@@ -16,6 +17,7 @@ from tta_llm.errors import (
     ContextLengthError,
     PermissionDeniedError,
     ProviderError,
+    RateLimitError,
     UnknownModelError,
 )
 from tta_llm.recovery._hints import headers_of, told_whether_to_retry
@@ -56,31 +58,51 @@ def can_mend(error: BaseException) -> bool:
     return _status(error) in _MENDING_STATUSES or _is_transport_error(error)
 
 
+def is_targets_fault(error: BaseException) -> bool:
+    """Tell whether the target failed, which is what a later try can mend, but for rate limits.
+
+    Of a group, any of its errors is enough.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_targets_fault(each) for each in error.exceptions)
+    is_rate_limit = isinstance(error, RateLimitError) or _status(error) == 429
+    return can_mend(error) and not is_rate_limit
+
+
 # A provider that doesn't take this key, or doesn't know this model, is not all providers.
-_ELSEWHERE = (
-    AuthenticationError,
-    BudgetExceededError,
-    CallRefusedError,
-    ContextLengthError,
-    PermissionDeniedError,
-    UnknownModelError,
-)
-_ELSEWHERE_STATUSES = frozenset({401, 403})
+_LASTING = (AuthenticationError, PermissionDeniedError, UnknownModelError)
+_LASTING_STATUSES = frozenset({401, 403})
+_ELSEWHERE = (*_LASTING, BudgetExceededError, CallRefusedError, ContextLengthError)
 
 
 def another_can_mend(error: BaseException, *, filtered: bool) -> bool:
     """Tell whether another choice may answer where one failed with this error.
 
     Besides what another try can mend: bad keys and unknown models, a guard's refusal, an input too
-    long, a call too dear; and what a content filter refused, when `filtered` says so.
+    long, a call too dear; and what a content filter refused, when `filtered` says so. All errors of
+    a group must be of these, for none may be hidden; a fallback inside has judged its own.
     """
     if isinstance(error, BaseExceptionGroup):
-        return any(another_can_mend(each, filtered=filtered) for each in error.exceptions)
+        enough = any if isinstance(error, AllFailedError) else all
+        return enough(another_can_mend(each, filtered=filtered) for each in error.exceptions)
     if isinstance(error, ContentFilterError):
         return filtered
-    if isinstance(error, _ELSEWHERE) or can_mend(error):
+    if isinstance(error, _ELSEWHERE) or can_mend(error) or will_last(error):
         return True
-    return not isinstance(error, ProviderError) and _status(error) in _ELSEWHERE_STATUSES
+    # "Don't try again" is said of this provider.
+    return getattr(type(error), "transient", False) or _status(error) in _MENDING_STATUSES
+
+
+def will_last(error: BaseException) -> bool:
+    """Tell whether a target will fail so until somebody acts: a bad key, an unknown model.
+
+    A fallback inside says it of its own choices.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return not isinstance(error, AllFailedError) and any(map(will_last, error.exceptions))
+    if isinstance(error, ProviderError):
+        return isinstance(error, _LASTING)
+    return _status(error) in _LASTING_STATUSES
 
 
 def _status(error: BaseException) -> object:

@@ -8,20 +8,16 @@ from contextlib import aclosing
 from typing import Any, Literal, cast, get_args, overload
 
 from tta_llm.core._checks import listed, one_of, positive
-from tta_llm.core._paths import add_place
-from tta_llm.core._streams import begun
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import CompositionError
-from tta_llm.messages import ChatResponse, Finish, FinishReason, StreamRestart, events_of
-from tta_llm.recovery._course import Choice, Course, Policy
-from tta_llm.recovery._delivered import Delivered
+from tta_llm.messages import ChatResponse, FinishReason, events_of
+from tta_llm.recovery._course import Choice, Course, Policy, choices_of
 from tta_llm.recovery._guard import Guard
 from tta_llm.recovery._mending import ErrorFilter, another_can_mend, error_filter
-from tta_llm.recovery._targets import shared
-from tta_llm.recovery.hold_out import HoldOut
+from tta_llm.recovery._relay import Relay
 
 __all__ = ["FallbackPrimitive"]
 
@@ -35,8 +31,8 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
     time-outs, server errors, a guard's refusal, a call too dear for the budget. A bad key, or a
     model that the provider doesn't know, falls through as well, but loudly: it is logged as an
     error, and the choice is tried last for a while, as is one whose provider asks to wait. An input
-    too long goes only to choices that are known to have a larger window. Bugs and bad requests are
-    raised at once.
+    too long goes only to models that are known to have a larger window. Bugs and bad requests are
+    raised at once, also out of a group of errors.
 
     Which choice answered, and why those before it did not, stands on the response
     (`ChatResponse.failed_attempts`) and on the span. When every choice failed, the error holds each
@@ -56,12 +52,13 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
             held back until it was judged.
         fallback_on_finish: Which reasons for the end of a model's answer make another choice
             answer. When no other has a better answer, the first of these is given after all.
-        after_first_piece: What to do when a stream breaks off midway: `raise` the error; `restart`,
-            which yields a StreamRestart and then the next choice's answer from its beginning; or
-            `continue`, which has the next choice go on where the text ends, if its model takes a
-            beginning of its answer (`ModelInfo.prefill`), and restarts if it does not.
+        after_first_piece: What to do when a stream breaks off midway, or ends for one of those
+            reasons: `raise` the error, and leave the answer as it ended; `restart`, which yields a
+            StreamRestart and then the next choice's answer from its beginning; or `continue`, which
+            has the next choice go on where the text ends, if its model takes a beginning of its
+            answer (`ModelInfo.prefill`), and restarts if it does not.
         hold_out_seconds: How long a choice is tried last after a failure that lasts, above 0; None
-            for never.
+            for never, whatever its provider asks.
         name: What spans and errors call it.
 
     Raises:
@@ -159,15 +156,7 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
             fallback_if_result,
             hold_out_seconds,
         )
-        self._places = tuple(map(self._placed, range(len(self.choices))))
-
-    def _placed(self, index: int) -> Choice:
-        choice = self.choices[index]
-        held_out = shared(HoldOut, choice)
-        held_out.named(choice.name)
-        return Choice(
-            choice, f"choice {index + 1} of {len(self.choices)} {choice.name!r}", held_out
-        )
+        self._places = choices_of(self.choices)
 
     @property
     def guards(self) -> tuple[Guard, ...]:
@@ -177,7 +166,7 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the choices in order until one succeeds."""
         course = Course(self._places, self._policy, context)
-        refused: list[tuple[Choice, Any]] = []
+        refused: tuple[Choice, Any] | None = None
         for choice in course:
             try:
                 result = await choice.primitive.execute(input_data, context)
@@ -185,11 +174,14 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
                 course.add_error(choice, error)
                 continue
             if not course.objects_to(choice, result):
-                return cast("Out", course.signed(result, choice))
-            refused.append((choice, result))
-        if not refused:
-            raise course.error()
-        return cast("Out", course.signed(refused[0][1], refused[0][0]))
+                break
+            refused = refused or (choice, result)
+        else:
+            if refused is None:
+                raise course.error()
+            choice, result = refused
+        course.answered_by(choice)
+        return cast("Out", course.signed(result))
 
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the first choice that gives a piece."""
@@ -198,72 +190,11 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
             for piece in events_of(result) if isinstance(result, ChatResponse) else (result,):
                 yield piece
             return
-        delivered = Delivered()
-        try:
-            async with aclosing(self._streamed(delivered, input_data, context)) as pieces:
-                async for piece in pieces:
-                    delivered.add(piece)
-                    yield piece
-        except Exception as error:
-            delivered.note_on(error)
-            raise
-
-    async def _streamed(
-        self, delivered: Delivered, input_data: Any, context: WorkflowContext
-    ) -> Pieces:
-        """Yield the pieces of one choice after the other, until one comes to its end."""
         course = Course(self._places, self._policy, context)
-        refused: list[Any] = []
-        for choice in course:
-            try:
-                answer = self._answered(choice, course, delivered, input_data, context)
-                async with aclosing(answer):
-                    async for piece in answer:
-                        if isinstance(piece, StreamRestart):
-                            refused = []  # the text that it belongs to is taken back
-                        yield piece
-            except _RefusedError as refusal:
-                refused = refused or [course.signed(piece, choice) for piece in refusal.pieces]
-            except Exception as error:
-                if delivered.pieces and self.after_first_piece == "raise":
-                    add_place(error, choice.place)
-                    raise
-                course.add_error(choice, error)
-            else:
-                return
-        if not refused:
-            raise course.error()
-        for piece in refused:
-            yield piece
-
-    async def _answered(
-        self,
-        choice: Choice,
-        course: Course,
-        delivered: Delivered,
-        input_data: Any,
-        context: WorkflowContext,
-    ) -> Pieces:
-        """Yield the pieces of one choice, which go on with what was delivered or begin anew."""
-        request = None
-        if self.after_first_piece == "continue":
-            request = delivered.request_to_go_on(choice.primitive, input_data)
-        asked = input_data if request is None else request
-        held, pieces = await begun(choice.primitive.stream(asked, context))
-        async with aclosing(pieces if request is None else delivered.joined(pieces)) as rest:
-            if held and course.objects_to(choice, held[-1]):
-                raise _RefusedError(held)
-            if delivered.pieces and request is None:
-                yield StreamRestart(choice.name, course.failed[-1].reason)
-            async for piece in rest:
-                is_end = isinstance(piece, Finish)
-                if (
-                    is_end
-                    and self.after_first_piece == "restart"
-                    and course.objects_to(choice, piece)
-                ):
-                    raise _RefusedError([piece])
-                yield course.signed(piece, choice) if is_end else piece
+        relay = Relay(course, self.after_first_piece, input_data, context)
+        async with aclosing(relay.pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:
         """The choices, in order."""
@@ -282,14 +213,6 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         """What the choices give, when they agree."""
         gives = [choice.output_type for choice in self.choices]
         return gives[0] if all(each == gives[0] for each in gives) else Any
-
-
-class _RefusedError(Exception):
-    """A stream ended for a reason that makes another choice answer."""
-
-    def __init__(self, pieces: list[Any]) -> None:
-        super().__init__()
-        self.pieces = pieces
 
 
 def _finish_reasons(reasons: Iterable[FinishReason]) -> frozenset[str]:

@@ -10,6 +10,8 @@ from tta_llm.recovery._guard import Guard
 
 __all__ = ["HoldOut"]
 
+_NEVER = -float("inf")
+
 
 class HoldOut(Guard):
     """Until when a target is tried last, and why: a bad key, or a provider that asks to wait.
@@ -20,24 +22,31 @@ class HoldOut(Guard):
     kind: ClassVar[str] = "hold-out"
 
     def __init__(self, *, name: str | None = None) -> None:
-        self.until: float = -float("inf")
+        self.until: float = _NEVER
         self.reason: str = ""
         super().__init__(name=name)
 
-    def hold(self, seconds: float, reason: str, clock: Clock) -> None:
-        """Hold it out from now on, or for longer."""
+    def hold(self, seconds: float, reason: str, clock: Clock) -> bool:
+        """Hold it out from now on, or for longer; tell whether it was in its place before."""
         with self._lock:
             self._clock = clock
-            if clock.now() + seconds > self.until:
-                self.until, self.reason = clock.now() + seconds, reason
+            now, before = clock.now(), self.until
+            if now + seconds > before:
+                self.until, self.reason = now + seconds, reason
+            return before <= now < self.until
 
     def release(self) -> None:
         """Take it in again: it answered."""
-        self.until = -float("inf")
+        with self._lock:
+            self.until = _NEVER
 
-    def left(self, now: float | None = None) -> float:
+    def is_on(self, clock: Clock) -> bool:
+        """Tell whether it is to be tried last."""
+        return self.until > _NEVER and self.until > clock.now()
+
+    def left(self) -> float:
         """Seconds until it is tried in its own place again; 0.0 when it is now."""
-        return max(0.0, self.until - (self._clock.now() if now is None else now))
+        return max(0.0, self.until - self._clock.now())
 
     def readings(self) -> Mapping[str, float]:
         """How long it is held out."""
