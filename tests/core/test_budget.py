@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
 from tta_llm import Budget, ParallelPrimitive, WorkflowContext
 from tta_llm.core import Spending
+from tta_llm.core._meters import ALL_BUDGETS
 from tta_llm.errors import BudgetExceededError
 
 
@@ -224,6 +226,22 @@ async def test_branches_can_not_jointly_pass_the_limit() -> None:
     assert sum(result is None for result in results) == 3
     assert sum(isinstance(result, BudgetExceededError) for result in results) == 7
     assert budget.spent.dollars == pytest.approx(0.9)
+
+
+def test_a_dropped_call_is_settled_even_while_another_holds_the_lock() -> None:
+    budget = Budget(tokens=100)
+
+    def call() -> Generator[None, None, None]:
+        with budget.reserve(dollars=None, tokens=10):
+            yield
+
+    dropped: list[Any] = [call()]
+    next(dropped[0])
+    dropped.append(dropped)
+    del dropped
+    with ALL_BUDGETS:  # where an allocation may set off the garbage collector
+        gc.collect()
+    assert (budget.spent.tokens, budget.reserved.tokens) == (10, 0)
 
 
 def test_threads_can_not_settle_one_reservation_twice() -> None:

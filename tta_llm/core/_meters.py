@@ -17,8 +17,9 @@ Amounts: TypeAlias = tuple[int | None, int, int]
 """Picodollars, tokens and calls; None stands for a price that nobody knows."""
 
 # One lock for all budgets: it is held for about a microsecond, and a call may reserve from several
-# at once.
-ALL_BUDGETS = threading.Lock()
+# at once. Reentrant: while it is held, the garbage collector may close a call that was dropped,
+# which settles then and there.
+ALL_BUDGETS = threading.RLock()
 
 
 class Meter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tta_llm.messages import Usage
 
@@ -28,7 +28,9 @@ class UsageLedger:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: while it is held, the garbage collector may close a call that somebody dropped,
+        # which is noted then and there.
+        self._lock = threading.RLock()
         self._models: dict[tuple[str, str], ModelUsage] = {}
 
     def add(self, usage: Usage, *, provider: str, model: str, cost_usd: float | None) -> None:
@@ -36,7 +38,7 @@ class UsageLedger:
         with self._lock:
             entry = self._models.setdefault((provider, model), ModelUsage())
             entry.calls += 1
-            entry.usage = entry.usage + usage
+            entry.usage = _added(entry, usage)
             if cost_usd is None:
                 entry.unpriced_calls += 1
             else:
@@ -46,7 +48,7 @@ class UsageLedger:
     def by_model(self) -> dict[tuple[str, str], ModelUsage]:
         """A copy of the sums, keyed by (provider, model)."""
         with self._lock:
-            return dict(self._models)
+            return {key: replace(entry) for key, entry in list(self._models.items())}
 
     @property
     def calls(self) -> int:
@@ -77,3 +79,12 @@ class UsageLedger:
         unpriced = f" and {self.unpriced_calls} of unknown price" if self.unpriced_calls else ""
         tokens = f"{self.input_tokens} + {self.output_tokens} tokens"
         return f"UsageLedger({self.calls} calls, {tokens}, ${self.cost_usd:g}{unpriced})"
+
+
+def _added(entry: ModelUsage, usage: Usage) -> Usage:
+    """Give the sum of both, also when the garbage collector had one more call noted meanwhile."""
+    while True:
+        before = entry.usage
+        total = before + usage
+        if entry.usage is before:
+            return total
