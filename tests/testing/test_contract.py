@@ -23,7 +23,13 @@ from tta_llm import (
 from tta_llm.core import RouterPrimitive, WrapperPrimitive
 from tta_llm.messages.fold import fold
 from tta_llm.performance import CachePrimitive
-from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
+from tta_llm.recovery import (
+    CircuitBreaker,
+    CircuitBreakerPrimitive,
+    FallbackPrimitive,
+    RetryPrimitive,
+    TimeoutPrimitive,
+)
 from tta_llm.testing import (
     FakeChatModel,
     FakeEmbedder,
@@ -95,6 +101,12 @@ def flaky(failures: int = 1) -> AnyPrimitive:
         return data + "?"
 
     return MockPrimitive(function=behave, delay_seconds=1, name="flaky")
+
+
+def half_open() -> CircuitBreaker:
+    breaker, clock = CircuitBreaker(minimum_calls=1, open_seconds=1e-9, probes=99), VirtualClock(-1)
+    breaker.raised(breaker.admit(clock), ConnectionError(), clock)
+    return breaker
 
 
 @step(join="".join)
@@ -170,6 +182,8 @@ PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
     "timeout in timeout": lambda: TimeoutPrimitive(slow >> TimeoutPrimitive(slow, 90), 150),
     "fallback": lambda: FallbackPrimitive(down(), [TimeoutPrimitive(slow, 1), letters]),
     "fallback's primary": lambda: FallbackPrimitive(letters, [slow]),
+    "circuit breaker": lambda: CircuitBreakerPrimitive(slow >> letters >> louder),
+    "circuit breaker half open": lambda: CircuitBreakerPrimitive(slow, half_open()),
     "cache": lambda: CachePrimitive(letters >> slow, ttl_seconds=60),
     "cache of a stream": lambda: CachePrimitive(slow >> letters >> louder, ttl_seconds=60),
     "cache of a fan-out": lambda: CachePrimitive(slow | letters, ttl_seconds=1),

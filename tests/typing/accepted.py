@@ -24,7 +24,13 @@ from tta_llm import (
 )
 from tta_llm.core import FunctionStep, GeneratorStep
 from tta_llm.performance import CachePrimitive
-from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
+from tta_llm.recovery import (
+    CircuitBreaker,
+    CircuitBreakerPrimitive,
+    FallbackPrimitive,
+    RetryPrimitive,
+    TimeoutPrimitive,
+)
 from tta_llm.testing import MockPrimitive
 
 
@@ -377,6 +383,8 @@ def wrapped_primitives() -> None:
     )
     assert_type(CachePrimitive(Rate(), ttl_seconds=3), CachePrimitive[Answer, Score])
     assert_type(FallbackPrimitive(Rate(), [Rate()]), FallbackPrimitive[Answer, Score])
+    guarded = CircuitBreakerPrimitive(Rate(), CircuitBreaker(slow_seconds=5))
+    assert_type(guarded, CircuitBreakerPrimitive[Answer, Score])
     nested = RetryPrimitive(TimeoutPrimitive(CachePrimitive(Rate(), 5), 3))
     assert_type(nested, RetryPrimitive[Answer, Score])
     assert_type(Ask() >> nested >> Tell(), SequentialPrimitive[Question, Report])
@@ -405,6 +413,8 @@ def wrapped_functions() -> None:
     assert_type(TimeoutPrimitive(rate_async, 3), TimeoutPrimitive[Answer, Score])
     assert_type(TimeoutPrimitive(rate, 3, fallback=rate_async), TimeoutPrimitive[Answer, Score])
     assert_type(TimeoutPrimitive(rate_async, 3, fallback=Rate()), TimeoutPrimitive[Answer, Score])
+    assert_type(CircuitBreakerPrimitive(rate_async), CircuitBreakerPrimitive[Answer, Score])
+    assert_type(CircuitBreakerPrimitive(rate), CircuitBreakerPrimitive[Answer, Score])
     assert_type(CachePrimitive(rate_async_in_context, 3), CachePrimitive[Answer, Score])
     assert_type(FallbackPrimitive(rate_async, [rate]), FallbackPrimitive[Answer, Score])
     assert_type(FallbackPrimitive(rate, [rate, rate_async]), FallbackPrimitive[Answer, Score])

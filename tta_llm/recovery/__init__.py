@@ -5,12 +5,16 @@ from __future__ import annotations
 from tta_llm.recovery._delivered import partial_text
 from tta_llm.recovery._guard import Guard
 from tta_llm.recovery._mending import can_mend
+from tta_llm.recovery.circuit_breaker import CircuitBreaker
+from tta_llm.recovery.circuit_breaker_primitive import CircuitBreakerPrimitive
 from tta_llm.recovery.fallback import FallbackPrimitive
 from tta_llm.recovery.retry import RetryPrimitive
 from tta_llm.recovery.retry_budget import RetryBudget
 from tta_llm.recovery.timeout import TimeoutPrimitive
 
 __all__ = [
+    "CircuitBreaker",
+    "CircuitBreakerPrimitive",
     "FallbackPrimitive",
     "Guard",
     "RetryBudget",

@@ -28,7 +28,9 @@ class Guard(ABC):
 
     def __init__(self, *, name: str | None = None) -> None:
         self._given_name = name
-        self._lock = threading.Lock()
+        # Reentrant: while it is held, the garbage collector may close a call that somebody dropped,
+        # and what that call held is given back then and there.
+        self._lock = threading.RLock()
         self._clock: Clock = SYSTEM_CLOCK
         watch(self)
 
@@ -36,6 +38,11 @@ class Guard(ABC):
     def name(self) -> str:
         """What health, metrics and errors call it."""
         return self._given_name or type(self).__name__
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it has a name: it was given one, or a primitive uses it."""
+        return self._given_name is not None
 
     def named(self, target: str) -> None:
         """Take the name of its target, unless it has one."""
