@@ -31,6 +31,7 @@ from tta_llm.recovery import (
     TimeoutPrimitive,
 )
 from tta_llm.testing import (
+    ChaosPrimitive,
     FakeChatModel,
     FakeEmbedder,
     MockPrimitive,
@@ -184,6 +185,7 @@ PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
     "fallback's primary": lambda: FallbackPrimitive(letters, [slow]),
     "circuit breaker": lambda: CircuitBreakerPrimitive(slow >> letters >> louder),
     "circuit breaker half open": lambda: CircuitBreakerPrimitive(slow, half_open()),
+    "chaos": lambda: ChaosPrimitive(letters >> louder, latency_rate=0.5, latency_seconds=(1, 9)),
     "cache": lambda: CachePrimitive(letters >> slow, ttl_seconds=60),
     "cache of a stream": lambda: CachePrimitive(slow >> letters >> louder, ttl_seconds=60),
     "cache of a fan-out": lambda: CachePrimitive(slow | letters, ttl_seconds=1),

@@ -31,7 +31,7 @@ from tta_llm.recovery import (
     RetryPrimitive,
     TimeoutPrimitive,
 )
-from tta_llm.testing import MockPrimitive
+from tta_llm.testing import ChaosPrimitive, MockPrimitive
 
 
 class Question: ...
@@ -389,6 +389,7 @@ def wrapped_primitives() -> None:
     assert_type(nested, RetryPrimitive[Answer, Score])
     assert_type(Ask() >> nested >> Tell(), SequentialPrimitive[Question, Report])
     assert_type(RetryPrimitive(Ask() >> Rate()), RetryPrimitive[Question, Score])
+    assert_type(ChaosPrimitive(Rate(), latency_seconds=(1, 2)), ChaosPrimitive[Answer, Score])
 
 
 def wrapped_steps() -> None:
@@ -420,6 +421,8 @@ def wrapped_functions() -> None:
     assert_type(FallbackPrimitive(rate, [rate, rate_async]), FallbackPrimitive[Answer, Score])
     assert_type(FallbackPrimitive(Rate(), [rate, Rate()]), FallbackPrimitive[Answer, Score])
     assert_type(ask >> RetryPrimitive(rate_async), SequentialPrimitive[Question, Score])
+    assert_type(ChaosPrimitive(rate_async, failure_rate=0.1), ChaosPrimitive[Answer, Score])
+    assert_type(ChaosPrimitive(rate, errors=[OSError]), ChaosPrimitive[Answer, Score])
 
 
 def explicit_sequences() -> None:

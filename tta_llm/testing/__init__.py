@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tta_llm.testing.cancellation import cancel_at_every_await
+from tta_llm.testing.chaos import ChaosPrimitive
 from tta_llm.testing.clock import VirtualClock
 from tta_llm.testing.contract import PrimitiveContract
 from tta_llm.testing.fakes import FakeAnswer, FakeChatModel, FakeEmbedder
@@ -16,6 +17,7 @@ from tta_llm.testing.recording import (
 )
 
 __all__ = [
+    "ChaosPrimitive",
     "FakeAnswer",
     "FakeChatModel",
     "FakeEmbedder",
