@@ -26,6 +26,7 @@ from tta_llm.performance import CachePrimitive
 from tta_llm.recovery import (
     CircuitBreaker,
     CircuitBreakerPrimitive,
+    CompensationPrimitive,
     FallbackPrimitive,
     RetryPrimitive,
     TimeoutPrimitive,
@@ -185,6 +186,10 @@ PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
     "fallback's primary": lambda: FallbackPrimitive(letters, [slow]),
     "circuit breaker": lambda: CircuitBreakerPrimitive(slow >> letters >> louder),
     "circuit breaker half open": lambda: CircuitBreakerPrimitive(slow, half_open()),
+    "saga": lambda: CompensationPrimitive([(slow, slow), Shout(), (letters, slow)]),
+    "saga in a saga": lambda: CompensationPrimitive(
+        [CompensationPrimitive([(slow, slow)]), CompensationPrimitive([slow, (letters, slow)])]
+    ),
     "chaos": lambda: ChaosPrimitive(letters >> louder, latency_rate=0.5, latency_seconds=(1, 9)),
     "cache": lambda: CachePrimitive(letters >> slow, ttl_seconds=60),
     "cache of a stream": lambda: CachePrimitive(slow >> letters >> louder, ttl_seconds=60),

@@ -27,9 +27,12 @@ from tta_llm.performance import CachePrimitive
 from tta_llm.recovery import (
     CircuitBreaker,
     CircuitBreakerPrimitive,
+    CompensationPrimitive,
     FallbackPrimitive,
     RetryPrimitive,
     TimeoutPrimitive,
+    Uncompensated,
+    uncompensated,
 )
 from tta_llm.testing import ChaosPrimitive, MockPrimitive
 
@@ -429,6 +432,14 @@ def explicit_sequences() -> None:
     assert_type(SequentialPrimitive([Ask(), rate]), SequentialPrimitive[Any, Any])
     workflow: SequentialPrimitive[Question, Report] = SequentialPrimitive([Ask(), rate, Tell()])
     assert_type(workflow.run(Question()), Report)
+
+
+def explicit_sagas() -> None:
+    assert_type(CompensationPrimitive([(Ask(), rate), rate]), CompensationPrimitive[Any, Any])
+    saga: CompensationPrimitive[Question, Score] = CompensationPrimitive([(Ask(), None), rate])
+    assert_type(saga.run(Question()), Score)
+    assert_type(saga >> Tell(), SequentialPrimitive[Question, Report])
+    assert_type(uncompensated(ValueError()), tuple[Uncompensated, ...])
 
 
 def explicit_fan_outs() -> None:

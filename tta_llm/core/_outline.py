@@ -79,10 +79,13 @@ class _Chart:
     def _chain(self, part: WorkflowPrimitive[Any, Any], indent: str) -> tuple[list[str], list[str]]:
         starts: list[str] = []
         ends: list[str] = []
-        for _, child in self._shown(part):
+        for label, child in self._shown(part):
             begins, finishes = self.draw(child, indent)
-            self.lines += [f"{indent}{end} --> {begin}" for end in ends for begin in begins]
-            starts, ends = starts or begins, finishes
+            aside = label.startswith("undo ")  # hangs on its step, and the way goes on from that
+            arrow = '-.->|"undo"|' if aside else "-->"
+            self.lines += [f"{indent}{end} {arrow} {begin}" for end in ends for begin in begins]
+            if not aside:
+                starts, ends = starts or begins, finishes
         return starts, ends
 
     def _group(self, part: WorkflowPrimitive[Any, Any], indent: str) -> tuple[list[str], list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # Deep recursion of workflows, or one exception object raised again and again, must not grow a note
 # for ever.
 _LONGEST_PATH = 2_000
@@ -37,6 +39,22 @@ def carry_path(source: BaseException | None, target: BaseException) -> None:
     """Give an error the path of another, which told it in a task of its own."""
     if source is not None and (path := path_of(source)):
         add_place(target, path.removeprefix("in "))
+
+
+def carry_left(sources: Iterable[BaseException], target: BaseException) -> None:
+    """Give an error what is left undone according to others, which nobody will see.
+
+    A saga tells so on its error (`recovery.uncompensated`), also when it is stopped because the
+    branch beside it failed.
+    """
+    for source in sources:
+        left = getattr(source, "uncompensated", ())
+        if left and source is not target:
+            before = getattr(target, "uncompensated", ())
+            target.uncompensated = (*before, *left)  # type: ignore[attr-defined]
+            for note in getattr(source, "__notes__", ()):
+                if not isinstance(note, PathNote):
+                    note_once(target, note)
 
 
 def forget_path(error: BaseException) -> None:

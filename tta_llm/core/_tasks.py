@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
-from tta_llm.core._paths import add_place, carry_path, note_once, path_of
+from tta_llm.core._paths import add_place, carry_left, carry_path, note_once, path_of
 
 T = TypeVar("T")
 _END: Final = object()
@@ -67,6 +67,7 @@ async def run_together(
     except asyncio.CancelledError as stopped:
         await end_tasks(tasks)
         carry_path(next(filter(path_of, group.errors), None), stopped)
+        carry_left(group.errors, stopped)
         raise
     finally:
         await end_tasks(tasks)
@@ -117,6 +118,7 @@ def _joint_error(errors: list[BaseException]) -> BaseException:
         if not isinstance(other, asyncio.CancelledError):
             told = "".join(traceback.format_exception_only(other)).strip()
             note_once(first, "at the same time: " + told.replace("\n", "\n  "))
+    carry_left(others, first)
     return first
 
 
@@ -157,7 +159,8 @@ class Pool(Generic[T]):
     ) -> None:
         self._call, self._ordered, self._stop_at_error = call, ordered, stop_at_error
         self._stopped = False
-        self._interrupted: asyncio.CancelledError | None = None
+        self.interrupted: list[asyncio.CancelledError] = []
+        """What came of the items that were under way when the pool was stopped."""
         self._is_async = isinstance(items, AsyncIterable)
         self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
         self._turn = asyncio.Lock()
@@ -186,7 +189,8 @@ class Pool(Generic[T]):
                 await self._news.wait()
         except asyncio.CancelledError as stopped:
             await end_tasks(workers)
-            carry_path(self._interrupted, stopped)
+            carry_path(next(iter(self.interrupted), None), stopped)
+            carry_left(self.interrupted, stopped)
             raise
         finally:
             await end_tasks(workers)
@@ -210,7 +214,7 @@ class Pool(Generic[T]):
                 outcome = BatchItem(index, await call(item), None)
             except asyncio.CancelledError as error:
                 add_place(error, f"item {index}")
-                self._interrupted = self._interrupted or error
+                self.interrupted.append(error)
                 raise
             except Exception as error:
                 outcome = BatchItem(index, None, error)

@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 
 from tta_llm.core import _builders, _tasks
 from tta_llm.core._checks import at_least, one_of
-from tta_llm.core._paths import add_place
+from tta_llm.core._paths import add_place, carry_left
 from tta_llm.core._supervision import run_observed
 from tta_llm.core._typing import A, B, C
 from tta_llm.core.context import WorkflowContext
@@ -86,13 +86,18 @@ class MapPrimitive(WorkflowPrimitive[Iterable[A] | AsyncIterable[A], list[B]]):
             self._call(context), input_data, self.max_concurrency, stop_at_error=fail_fast
         )
         results: dict[int, Any] = {}
-        async with aclosing(pool.outcomes()) as outcomes:
-            async for outcome in outcomes:
-                if outcome.error is not None:
-                    add_place(outcome.error, f"item {outcome.index}")
-                    if fail_fast:
-                        raise outcome.error
-                results[outcome.index] = outcome.value if outcome.error is None else outcome.error
+        try:
+            async with aclosing(pool.outcomes()) as outcomes:
+                async for outcome in outcomes:
+                    error = outcome.error
+                    if error is not None:
+                        add_place(error, f"item {outcome.index}")
+                        if fail_fast:
+                            raise error
+                    results[outcome.index] = outcome.value if error is None else error
+        except Exception as failure:
+            carry_left(pool.interrupted, failure)
+            raise
         return [results[index] for index in range(len(results))]
 
     def _call(self, context: WorkflowContext) -> Callable[[Any], Awaitable[Any]]:

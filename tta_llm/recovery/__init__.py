@@ -7,6 +7,11 @@ from tta_llm.recovery._guard import Guard
 from tta_llm.recovery._mending import can_mend
 from tta_llm.recovery.circuit_breaker import CircuitBreaker
 from tta_llm.recovery.circuit_breaker_primitive import CircuitBreakerPrimitive
+from tta_llm.recovery.compensation import (
+    CompensationPrimitive,
+    Uncompensated,
+    uncompensated,
+)
 from tta_llm.recovery.fallback import FallbackPrimitive
 from tta_llm.recovery.retry import RetryPrimitive
 from tta_llm.recovery.retry_budget import RetryBudget
@@ -15,11 +20,14 @@ from tta_llm.recovery.timeout import TimeoutPrimitive
 __all__ = [
     "CircuitBreaker",
     "CircuitBreakerPrimitive",
+    "CompensationPrimitive",
     "FallbackPrimitive",
     "Guard",
     "RetryBudget",
     "RetryPrimitive",
     "TimeoutPrimitive",
+    "Uncompensated",
     "can_mend",
     "partial_text",
+    "uncompensated",
 ]
