@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ class Budgets(RuleBasedStateMachine):
     @rule(known=budgets, wishes=st.lists(asked, min_size=2, max_size=3))
     def reserve_at_once(self, known: Known, wishes: list[Any]) -> None:
         """Whichever thread comes first: who got it fits, and who did not would not fit now."""
-        got = at_once([lambda worst=worst: reserved(known.real, worst) for worst in wishes])
+        got = at_once([functools.partial(reserved, known.real, worst) for worst in wishes])
         for worst, reservation in zip(wishes, got, strict=True):
             if reservation is not None:
                 self.opens(known, reservation, worst)

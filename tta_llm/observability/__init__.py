@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tta_llm.observability.gauges import Watched, watch
+from tta_llm.observability.gauges import Watched, watch, watched
 from tta_llm.observability.telemetry import (
     SpanScope,
     Telemetry,
@@ -21,4 +21,5 @@ __all__ = [
     "telemetry",
     "tell",
     "watch",
+    "watched",
 ]

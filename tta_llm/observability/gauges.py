@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +13,9 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from tta_llm.observability import names
 
-__all__ = ["Watched", "observe", "watch"]
+__all__ = ["Watched", "observe", "watch", "watched"]
+
+_logger = logging.getLogger(__name__)
 
 
 class Watched(Protocol):
@@ -27,7 +31,8 @@ class Watched(Protocol):
         ...
 
 
-_lock = threading.Lock()
+# Reentrant: while it is held, the garbage collector may run code that makes another guard.
+_lock = threading.RLock()
 _watched: weakref.WeakSet[Watched] = weakref.WeakSet()
 
 
@@ -37,6 +42,12 @@ def watch(thing: Watched) -> None:
         _watched.add(thing)
 
 
+def watched() -> list[Watched]:
+    """Give all whose figures are read."""
+    with _lock:
+        return list(_watched)
+
+
 def observe(meter: Meter) -> None:
     """Make the instruments that read what is watched."""
     for name, description in names.GAUGES.items():
@@ -44,13 +55,37 @@ def observe(meter: Meter) -> None:
 
 
 def _reader(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    def read(_: CallbackOptions) -> list[Observation]:
-        with _lock:
-            things = list(_watched)
-        return [
-            Observation(readings[name], {names.TARGET: thing.name})
-            for thing in things
-            if name in (readings := thing.readings())
-        ]
+    return lambda _: [
+        Observation(figure, {names.TARGET: target}) for target, figure in _figures(name).items()
+    ]
 
-    return read
+
+def _figures(name: str) -> dict[str, float]:
+    """Give one figure for each target.
+
+    Several guards may be about targets of one name, as when each request builds its own model. A
+    meter takes one figure for a name, and a number in the name would make a new series for each:
+    so what is counted is added up, and of states, shares and times the largest shows.
+    """
+    figures: dict[str, float] = {}
+    for thing in watched():
+        figure = _figure(thing, name)
+        if figure is not None:
+            target = thing.name
+            before = figures.get(target)
+            figures[target] = figure if before is None else _joint(name, before, figure)
+    return figures
+
+
+def _joint(name: str, one: float, other: float) -> float:
+    return one + other if name in names.ADDED_UP else max(one, other)
+
+
+def _figure(thing: Watched, name: str) -> float | None:
+    """Read a figure; None when the thing doesn't have it, can't be read or has no number."""
+    try:
+        figure = thing.readings().get(name)
+        return figure if figure is not None and math.isfinite(figure) else None
+    except Exception as error:  # one that fails must not hide the others
+        _logger.debug("the figures of %r can't be read: %s", thing.name, type(error).__name__)
+        return None

@@ -33,6 +33,17 @@ GAUGES = {
     "held_out_seconds": "How long a choice is left out after a failure that lasts",
 }
 """What a guard may tell about itself, by the name of its metric."""
+ADDED_UP = frozenset(
+    {
+        "rate_limit_requests_available",
+        "rate_limit_tokens_available",
+        "rate_limit_waiting",
+        "concurrency_in_use",
+        "concurrency_waiting",
+        "retry_budget_available",
+    }
+)
+"""Those whose figures add up when several guards are about targets of one name."""
 
 # Seconds. OpenTelemetry's own default boundaries are meant for milliseconds; a step here takes
 # anything between a dictionary look-up and a minute of a model's time.

@@ -13,6 +13,7 @@ from tta_llm.recovery.compensation import (
     uncompensated,
 )
 from tta_llm.recovery.fallback import FallbackPrimitive
+from tta_llm.recovery.health import GuardHealth, Health, health
 from tta_llm.recovery.retry import RetryPrimitive
 from tta_llm.recovery.retry_budget import RetryBudget
 from tta_llm.recovery.timeout import TimeoutPrimitive
@@ -23,11 +24,14 @@ __all__ = [
     "CompensationPrimitive",
     "FallbackPrimitive",
     "Guard",
+    "GuardHealth",
+    "Health",
     "RetryBudget",
     "RetryPrimitive",
     "TimeoutPrimitive",
     "Uncompensated",
     "can_mend",
+    "health",
     "partial_text",
     "uncompensated",
 ]
