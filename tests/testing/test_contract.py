@@ -27,7 +27,9 @@ from tta_llm.recovery import (
     CircuitBreaker,
     CircuitBreakerPrimitive,
     CompensationPrimitive,
+    ConcurrencyLimitPrimitive,
     FallbackPrimitive,
+    HedgePrimitive,
     RetryPrimitive,
     TimeoutPrimitive,
 )
@@ -191,6 +193,12 @@ PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
         [CompensationPrimitive([(slow, slow)]), CompensationPrimitive([slow, (letters, slow)])]
     ),
     "chaos": lambda: ChaosPrimitive(letters >> louder, latency_rate=0.5, latency_seconds=(1, 9)),
+    "concurrency limit": lambda: ConcurrencyLimitPrimitive(slow >> letters >> louder, 4),
+    "concurrency limit, full": lambda: ConcurrencyLimitPrimitive(slow, 1),
+    "hedge": lambda: HedgePrimitive(letters >> slow >> louder, 90, idempotent=True),
+    "hedge that is begun": lambda: HedgePrimitive(slow, 25, max_hedges=2, idempotent=True),
+    "hedge of a stream": lambda: HedgePrimitive(slow >> letters >> Spell(), 25, idempotent=True),
+    "hedge that learns": lambda: HedgePrimitive(letters >> Spell(), idempotent=True),
     "cache": lambda: CachePrimitive(letters >> slow, ttl_seconds=60),
     "cache of a stream": lambda: CachePrimitive(slow >> letters >> louder, ttl_seconds=60),
     "cache of a fan-out": lambda: CachePrimitive(slow | letters, ttl_seconds=1),

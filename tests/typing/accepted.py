@@ -28,7 +28,10 @@ from tta_llm.recovery import (
     CircuitBreaker,
     CircuitBreakerPrimitive,
     CompensationPrimitive,
+    ConcurrencyLimiter,
+    ConcurrencyLimitPrimitive,
     FallbackPrimitive,
+    HedgePrimitive,
     RetryPrimitive,
     TimeoutPrimitive,
     Uncompensated,
@@ -388,6 +391,9 @@ def wrapped_primitives() -> None:
     assert_type(FallbackPrimitive(Rate(), [Rate()]), FallbackPrimitive[Answer, Score])
     guarded = CircuitBreakerPrimitive(Rate(), CircuitBreaker(slow_seconds=5))
     assert_type(guarded, CircuitBreakerPrimitive[Answer, Score])
+    limited = ConcurrencyLimitPrimitive(Rate(), ConcurrencyLimiter(8))
+    assert_type(limited, ConcurrencyLimitPrimitive[Answer, Score])
+    assert_type(HedgePrimitive(Rate(), 0.5), HedgePrimitive[Answer, Score])
     nested = RetryPrimitive(TimeoutPrimitive(CachePrimitive(Rate(), 5), 3))
     assert_type(nested, RetryPrimitive[Answer, Score])
     assert_type(Ask() >> nested >> Tell(), SequentialPrimitive[Question, Report])
@@ -420,6 +426,8 @@ def wrapped_functions() -> None:
     assert_type(CircuitBreakerPrimitive(rate_async), CircuitBreakerPrimitive[Answer, Score])
     assert_type(CircuitBreakerPrimitive(rate), CircuitBreakerPrimitive[Answer, Score])
     assert_type(CachePrimitive(rate_async_in_context, 3), CachePrimitive[Answer, Score])
+    assert_type(ConcurrencyLimitPrimitive(rate, 8), ConcurrencyLimitPrimitive[Answer, Score])
+    assert_type(HedgePrimitive(rate_async, idempotent=True), HedgePrimitive[Answer, Score])
     assert_type(FallbackPrimitive(rate_async, [rate]), FallbackPrimitive[Answer, Score])
     assert_type(FallbackPrimitive(rate, [rate, rate_async]), FallbackPrimitive[Answer, Score])
     assert_type(FallbackPrimitive(Rate(), [rate, Rate()]), FallbackPrimitive[Answer, Score])

@@ -72,7 +72,7 @@ async def run_together(
     finally:
         await end_tasks(tasks)
     if group.errors:
-        raise _joint_error(group.errors)
+        raise joint_error(group.errors)
     return group.results
 
 
@@ -111,7 +111,7 @@ class _Group(Generic[T]):
             self.over.set_result(None)
 
 
-def _joint_error(errors: list[BaseException]) -> BaseException:
+def joint_error(errors: list[BaseException]) -> BaseException:
     """Give the first error, with a note of the others; those that we cancelled are not failures."""
     first, *others = errors
     for other in others:

@@ -12,8 +12,11 @@ from tta_llm.recovery.compensation import (
     Uncompensated,
     uncompensated,
 )
+from tta_llm.recovery.concurrency_limit import ConcurrencyLimitPrimitive
+from tta_llm.recovery.concurrency_limiter import ConcurrencyLimiter
 from tta_llm.recovery.fallback import FallbackPrimitive
 from tta_llm.recovery.health import GuardHealth, Health, health
+from tta_llm.recovery.hedge import HedgePrimitive
 from tta_llm.recovery.retry import RetryPrimitive
 from tta_llm.recovery.retry_budget import RetryBudget
 from tta_llm.recovery.timeout import TimeoutPrimitive
@@ -22,10 +25,13 @@ __all__ = [
     "CircuitBreaker",
     "CircuitBreakerPrimitive",
     "CompensationPrimitive",
+    "ConcurrencyLimitPrimitive",
+    "ConcurrencyLimiter",
     "FallbackPrimitive",
     "Guard",
     "GuardHealth",
     "Health",
+    "HedgePrimitive",
     "RetryBudget",
     "RetryPrimitive",
     "TimeoutPrimitive",
