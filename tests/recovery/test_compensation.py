@@ -627,10 +627,12 @@ def test_a_saga_beside_another_is_none_of_its_business(journal: Journal) -> None
 def test_a_compensation_that_is_a_saga_is_final(journal: Journal) -> None:
     undo = CompensationPrimitive([journal.pair("u"), journal.pair("v")])
     failing = CompensationPrimitive([journal.pair("w"), journal.fails()])
-    steps = [(journal.does("a"), undo), (journal.does("b"), failing), journal.fails()]
-    error = journal.error_of(CompensationPrimitive(steps))
-    assert journal.log == ["a", "b", "w", "-w(>abw)", "u", "v"]
-    assert [left.step for left in uncompensated(error)] == ["b"]
+    inner = CompensationPrimitive(
+        [(journal.does("b"), undo), (journal.does("c"), failing), journal.fails()]
+    )
+    error = journal.error_of(CompensationPrimitive([journal.pair("a"), inner]))
+    assert journal.log == ["a", "b", "c", "w", "-w(>abcw)", "u", "v", "-a(>a)"]
+    assert [left.step for left in uncompensated(error)] == ["c"]
 
 
 def test_the_inner_ones_keep_their_own_limit(journal: Journal) -> None:
