@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -29,11 +30,11 @@ def own_llama(installed: None) -> Iterator[Llama]:
         yield llama
 
 
-def chat_model(vendor: str, llama: Llama, **arguments: str) -> ChatModel:
+def chat_model(vendor: str, llama: Llama, **arguments: Any) -> ChatModel:
     """Give a model that this server runs, through one of the protocols that it speaks."""
     if vendor == "openai":
-        return OpenAIChatModel(MODEL, base_url=llama.base_url, max_tokens=64, **arguments)  # type: ignore[arg-type]
-    return AnthropicChatModel(MODEL, base_url=llama.root, max_tokens=64, **arguments)  # type: ignore[arg-type]
+        return OpenAIChatModel(MODEL, base_url=llama.base_url, max_tokens=64, **arguments)
+    return AnthropicChatModel(MODEL, base_url=llama.root, max_tokens=64, **arguments)
 
 
 @pytest.fixture(params=["openai", "anthropic"])

@@ -436,6 +436,24 @@ def wrapped_functions() -> None:
     assert_type(ChaosPrimitive(rate, errors=[OSError]), ChaosPrimitive[Answer, Score])
 
 
+def options_of_a_fallback() -> None:
+    policy = FallbackPrimitive(
+        Rate(),
+        [rate],
+        fallback_on=(KeyError, ValueError),
+        raise_on=lambda error: "bug" in str(error),
+        fallback_if_result=lambda score: score == Score(),
+        fallback_on_finish=["length", "refusal"],
+        after_first_piece="continue",
+        hold_out_seconds=None,
+    )
+    assert_type(policy, FallbackPrimitive[Answer, Score])
+    of_async = FallbackPrimitive(rate_async, [rate], fallback_on=KeyError, hold_out_seconds=5)
+    assert_type(of_async, FallbackPrimitive[Answer, Score])
+    of_sync = FallbackPrimitive(rate, [rate], fallback_if_result=lambda score: score == Score())
+    assert_type(of_sync, FallbackPrimitive[Answer, Score])
+
+
 def explicit_sequences() -> None:
     assert_type(SequentialPrimitive([Ask(), rate]), SequentialPrimitive[Any, Any])
     workflow: SequentialPrimitive[Question, Report] = SequentialPrimitive([Ask(), rate, Tell()])

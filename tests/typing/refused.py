@@ -156,6 +156,8 @@ def wrappers_keep_what_is_inside() -> None:
     # mypy finds a fallback that takes nothing at all, and refuses to give it a question.
     FallbackPrimitive(Ask(), [Rate()]).run(Question())  # type: ignore[arg-type]
     FallbackPrimitive(ask, [Rate()])  # type: ignore[arg-type]
+    FallbackPrimitive(Ask(), [Ask()], after_first_piece="again")  # type: ignore[call-overload]
+    FallbackPrimitive(Ask(), [Ask()], fallback_on_finish=["lenght"])  # type: ignore[list-item]
     TimeoutPrimitive(ask, 3, fallback=Rate())  # type: ignore[arg-type]
     RouterPrimitive({"a": Ask(), "b": Rate()}, lambda data: "a")  # type: ignore[arg-type]
     ConditionalPrimitive(lambda data: True, Ask(), Rate()).run(Question())  # type: ignore[arg-type]
