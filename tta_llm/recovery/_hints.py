@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -32,17 +33,27 @@ def retry_after(error: BaseException) -> float | None:
 def header_seconds(headers: Mapping[str, str]) -> float | None:
     """Read how many seconds to wait, told in milliseconds, in seconds or as a date."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        if (text := headers.get(name)) is None:
-            continue
-        try:
-            seconds = float(text) / unit
-        except ValueError:
-            continue
-        return max(0.0, seconds) if math.isfinite(seconds) else None
+        number = _number(headers.get(name))
+        if number is not None:
+            return max(0.0, number / unit)
+    return _seconds_until(headers.get("retry-after"))
+
+
+def _number(text: Any) -> float | None:
     try:
-        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
-    except (KeyError, ValueError):
+        number = float(text)
+    except (TypeError, ValueError):
         return None
+    return number if math.isfinite(number) else None
+
+
+def _seconds_until(date: Any) -> float | None:
+    try:
+        when = parsedate_to_datetime(date)
+    except (TypeError, ValueError, AttributeError):
+        return None
+    # HTTP's dates are in GMT, whether they say so or not.
+    return max(0.0, (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time())
 
 
 def told_whether_to_retry(headers: Mapping[str, str]) -> bool | None:

@@ -108,7 +108,15 @@ def will_last(error: BaseException) -> bool:
 def _status(error: BaseException) -> object:
     """The HTTP status, where vendors' SDKs and HTTP libraries keep it."""
     response = getattr(error, "response", None)
-    return getattr(error, "status_code", None) or getattr(response, "status_code", None)
+    for holder, name in (
+        (error, "status_code"),
+        (response, "status_code"),
+        (error, "status"),  # aiohttp's
+        (error, "code"),  # google-genai's, whose `status` is a word
+    ):
+        if type(status := getattr(holder, name, None)) is int:
+            return status
+    return None
 
 
 def _is_transport_error(error: BaseException) -> bool:

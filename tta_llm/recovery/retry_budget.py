@@ -12,6 +12,9 @@ from tta_llm.recovery._guard import Guard
 
 __all__ = ["RetryBudget"]
 
+# Ten tenths are a little less than one in floats.
+_ROUNDING = 1e-9
+
 
 class RetryBudget(Guard):
     """A bucket of tokens: each call puts in a part of one, each retry or hedge takes one out.
@@ -79,9 +82,9 @@ class RetryBudget(Guard):
         with self._lock:
             self._clock = clock
             self._refill(clock.now())
-            if self._tokens < 1:
+            if self._tokens < 1 - _ROUNDING:
                 return False
-            self._tokens -= 1
+            self._tokens = max(0.0, self._tokens - 1)
             return True
 
     def available(self) -> float:
@@ -101,4 +104,7 @@ class RetryBudget(Guard):
 
     def status(self) -> str:
         """How many there are now, of how many."""
-        return f"{math.floor(self.available())} of {self.burst:g} retries left"
+        available = self.available()
+        if available == math.inf:
+            return "unlimited"
+        return f"{math.floor(available + _ROUNDING)} of {self.burst:g} retries left"
