@@ -107,14 +107,12 @@ async def perform(block: Block, scope: Scope, diary: Diary) -> str:
         diary.note("left", type(sys.exception()), expired, task.cancelling())
 
 
-def diary_of(
-    block: Block, cancelled_at: list[int], scope_of: Callable[[JumpingLoop], Scope]
-) -> Any:
+def diary_of(block: Block, cancelled_at: list[int], scope: Scope) -> Any:
     loop = JumpingLoop()
     diary = Diary(loop)
 
     async def main() -> None:
-        task = asyncio.create_task(perform(block, scope_of(loop), diary))
+        task = asyncio.create_task(perform(block, scope, diary))
         for when in cancelled_at:
             loop.call_at(100.0 + when, task.cancel)
         await asyncio.wait([task])
@@ -125,16 +123,20 @@ def diary_of(
     return diary.entries
 
 
-def ours(loop: JumpingLoop) -> Scope:
-    clock = SystemClock()
-    clock.now = loop.time
-    return lambda seconds: clock.timeout_at(clock.now() + seconds)
+class LoopClock(SystemClock):
+    @staticmethod
+    def now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def ours(seconds: float) -> AbstractAsyncContextManager[TimeoutScope]:
+    return LoopClock().timeout_at(LoopClock.now() + seconds)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11, 5), reason="asyncio.timeout was mended until then")
 @given(block=BLOCKS, cancelled_at=st.lists(SECONDS, max_size=2))
 def test_it_does_what_asyncio_timeout_does(block: Block, cancelled_at: list[int]) -> None:
-    expected = diary_of(block, cancelled_at, lambda loop: asyncio.timeout)
+    expected = diary_of(block, cancelled_at, asyncio.timeout)
     assert diary_of(block, cancelled_at, ours) == expected
 
 

@@ -22,7 +22,7 @@ from tta_llm import (
     WorkflowPrimitive,
     step,
 )
-from tta_llm.core import FunctionStep, GeneratorStep
+from tta_llm.core import FunctionStep, GeneratorStep, SystemClock
 from tta_llm.performance import CachePrimitive
 from tta_llm.recovery import (
     CircuitBreaker,
@@ -37,7 +37,7 @@ from tta_llm.recovery import (
     Uncompensated,
     uncompensated,
 )
-from tta_llm.testing import ChaosPrimitive, MockPrimitive
+from tta_llm.testing import ChaosPrimitive, MockPrimitive, VirtualClock
 
 
 class Question: ...
@@ -520,6 +520,11 @@ def built_in_functions() -> None:
     assert_type(GivesList() >> len, SequentialPrimitive[str, int])
     assert_type(str.strip >> GivesList(), SequentialPrimitive[str, list[str]])
     assert_type(GivesList() >> len >> str, SequentialPrimitive[str, str])
+
+
+def a_clock_fits_a_context() -> None:
+    WorkflowContext(clock=SystemClock())
+    WorkflowContext(clock=VirtualClock())
 
 
 def a_mock_fits_anywhere() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol, Self
@@ -39,7 +38,7 @@ class TimeoutScope(Protocol):
 class SystemClock:
     """The machine's monotonic clock."""
 
-    now: Callable[[], float] = staticmethod(time.monotonic)
+    now = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         """Wait with `asyncio.sleep`."""
