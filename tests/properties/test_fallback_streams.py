@@ -15,7 +15,7 @@ from tests.recovery.scripted import Scripted, all_closed, broken, end, read
 from tta_llm import WorkflowContext
 from tta_llm.core import Budget
 from tta_llm.errors import AllFailedError, ConnectionFailedError
-from tta_llm.messages import TextDelta, Usage, UsageEvent, assistant, user
+from tta_llm.messages import RefusalDelta, TextDelta, Usage, UsageEvent, assistant, user
 from tta_llm.recovery import FallbackPrimitive, partial_text
 
 Mode = Literal["raise", "restart", "continue"]
@@ -25,12 +25,21 @@ PIECES = st.lists(st.sampled_from(["a", "b c", " d", "e ", " ", "\n", ""]), max_
 
 @dataclass(frozen=True)
 class Plan:
-    """What one choice does: it says these pieces, then it fails, or ends for this reason."""
+    """What one choice does: it says these pieces, then it fails, or ends for this reason.
+
+    Its provider may tell the words of a refusal apart; then they are not seen where another choice
+    shall answer instead.
+    """
 
     before: bool
     pieces: tuple[str, ...]
     ending: str
     prefill: bool
+    tells_refusals: bool
+
+    def is_unseen(self, bad: frozenset[str]) -> bool:
+        told = not self.text or (self.ending == "refusal" and self.tells_refusals)
+        return (told and self.ending in bad) or (not self.text and self.ending == "fails")
 
     @property
     def text(self) -> str:
@@ -39,7 +48,8 @@ class Plan:
     def model(self, number: int) -> Scripted:
         unseen = [UsageEvent(Usage(1, 0)), TextDelta("")] if self.before else []
         last: Any = broken() if self.ending == "fails" else end(self.ending)  # type: ignore[arg-type]
-        events = [*unseen, *map(TextDelta, self.pieces), last]
+        marked = self.tells_refusals and self.ending == "refusal"
+        events = [*unseen, *map(RefusalDelta if marked else TextDelta, self.pieces), last]
         return Scripted(f"m{number}", *events, prefill=self.prefill)
 
 
@@ -48,6 +58,7 @@ PLANS = st.builds(
     st.booleans(),
     PIECES.map(tuple),
     st.sampled_from(["fails", "fails", "stop", *REASONS]),
+    st.booleans(),
     st.booleans(),
 )
 
@@ -79,8 +90,7 @@ class Reading:
     def is_over_with(self, number: int, plan: Plan) -> bool:
         goes_on = self.is_beginning and plan.prefill and self.mode == "continue"
         self.asked.append(self.shown.rstrip() if goes_on else None)
-        is_unseen = not plan.text and (plan.ending == "fails" or plan.ending in self.bad)
-        if is_unseen:
+        if plan.is_unseen(self.bad):
             self.note_unseen(number, plan, goes_on=goes_on)
             return False
         self.show(number, plan, goes_on=goes_on)
@@ -97,7 +107,7 @@ class Reading:
         if plan.ending == "fails":
             self.failures += 1
         elif not goes_on:
-            self.kept = self.kept or (number, "", plan.ending)
+            self.kept = self.kept or (number, plan.text, plan.ending)
 
     def show(self, number: int, plan: Plan, *, goes_on: bool) -> None:
         if self.kept is not None and self.kept[0] == self.shown_by:

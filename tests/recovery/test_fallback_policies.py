@@ -369,6 +369,23 @@ def test_of_several_windows_the_largest_that_was_too_small_counts() -> None:
     assert got.model == "large"
 
 
+@pytest.mark.parametrize("of", [None, "an alias"])
+def test_an_overflow_of_nobody_knows_which_model_counts_for_all_of_a_step(of: str | None) -> None:
+    error = ContextLengthError("too long", model=of)
+    first = step(ChatRequest.of) >> sized(128_000) >> fail(error)
+    with pytest.raises(ContextLengthError):
+        FallbackPrimitive(first, [sized(100_000)]).run("x")
+
+
+def test_a_step_without_a_model_that_overflows_makes_nothing_fit_that_did_not() -> None:
+    small = sized(4_000, name="small")
+    own = fail(ContextLengthError("too long for this one too"))
+    with pytest.raises(AllFailedError) as told:
+        FallbackPrimitive(too_long(8_000), [own, small]).run("x")
+    assert "'small' was passed over" in notes(told.value)
+    assert small.call_count == 0
+
+
 def test_which_of_several_models_it_was_too_long_for_is_told_by_the_error() -> None:
     routes = {"small": too_long(8_000, "small"), "large": sized(128_000, name="large")}
     routed = RouterPrimitive(routes, lambda _: "small")

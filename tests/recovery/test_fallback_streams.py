@@ -27,6 +27,7 @@ from tta_llm.errors import (
 from tta_llm.messages import (
     ChatRequest,
     ReasoningDelta,
+    RefusalDelta,
     StreamRestart,
     TextDelta,
     ToolCallDelta,
@@ -70,6 +71,8 @@ UNSEEN: dict[str, list[Any]] = {
     "bad key": [AuthenticationError("no")],
     "too long": [ContextLengthError("too long")],
     "refusal": [end("refusal")],
+    "words of a refusal": [RefusalDelta("I"), RefusalDelta(" can't."), USAGE, end("refusal")],
+    "words of a refusal, cut off": [RefusalDelta("I"), broken()],
     "content filter after usage": [USAGE, end("content_filter")],
 }
 
@@ -106,6 +109,22 @@ async def test_when_all_refuse_at_once_the_first_refusal_is_the_answer(mode: str
     assert [each.choice for each in reader.answer.failed_attempts] == ["a", "b"]
     assert reader.restarts == []
     assert all_closed(models)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_words_of_the_first_refusal_are_not_lost(mode: str) -> None:
+    models = Scripted("a", RefusalDelta("I can't."), end("refusal")), Scripted("b", broken())
+    reader = await read(fallback(*models, after_first_piece=mode))
+    assert reader.answer is not None
+    assert (reader.answer.text, reader.answer.finish_reason) == ("I can't.", "refusal")
+
+
+async def test_where_a_refusal_will_do_its_words_come_as_they_come() -> None:
+    first = Scripted("a", RefusalDelta("I"), RefusalDelta(" can't."), end("refusal"))
+    workflow = fallback(first, good(), fallback_on_finish=["length"])
+    async with aclosing(workflow.stream("x", WorkflowContext())) as events:
+        assert await anext(events) == RefusalDelta("I")
+        assert first.closed == 0
 
 
 async def test_a_stream_of_plain_strings_says_who_answered_too() -> None:
@@ -468,6 +487,7 @@ CALL = ToolCallDelta(0, '{"a": ', "id-1", "look")
 BEGINS_ANEW: dict[str, tuple[list[Any], ChatRequest, bool]] = {
     "a model without prefill": ([*texts("one")], ChatRequest("x"), False),
     "reasoning": ([ReasoningDelta("hm"), *texts("one")], ChatRequest("x"), True),
+    "a refusal begun": ([*texts("one"), RefusalDelta(" no")], ChatRequest("x"), True),
     "a tool call": ([*texts("one"), CALL], ChatRequest("x", tools=[TOOL]), True),
     "nothing but space": ([*texts(" \n")], ChatRequest("x"), True),
     "a response format": ([*texts("{")], ChatRequest("x", response_format=Sky), True),

@@ -14,6 +14,7 @@ from tta_llm import Budget, WorkflowContext, WorkflowPrimitive, step
 from tta_llm.errors import (
     AllFailedError,
     AuthenticationError,
+    ContextLengthError,
     OverloadedError,
     PermissionDeniedError,
     RateLimitError,
@@ -23,6 +24,7 @@ from tta_llm.errors import (
 )
 from tta_llm.messages import ChatResponse, FailedAttempt, Finish, TextDelta, collect
 from tta_llm.observability import names
+from tta_llm.providers import ModelInfo
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
 from tta_llm.testing import FakeChatModel, MockPrimitive, VirtualClock
 
@@ -141,6 +143,21 @@ def test_the_span_tells_who_answered_and_who_did_not(call: Caller, spans: Spans)
         ("tta.fallback", {"target": "b", "reason": "AuthenticationError"}),
     ]
     assert not [each for each in spans if SECRET in each.to_json()]
+
+
+def test_the_span_tells_what_was_passed_over(call: Caller, spans: Spans) -> None:
+    def sized(name: str, window: int, responses: Any = "an answer") -> FakeChatModel:
+        return FakeChatModel(responses, info=ModelInfo(context_window=window), name=name)
+
+    first = sized("a", 8_000, ContextLengthError("too long"))
+    call(FallbackPrimitive(first, [sized("b", 10), sized("c", 9_000)]))
+    assert events_of_span(spans, "FallbackPrimitive") == [
+        ("tta.fallback", {"target": "a", "reason": "ContextLengthError"}),
+        (
+            "tta.passed_over",
+            {"target": "b", "reason": "its window (10 tokens) is not known to be larger"},
+        ),
+    ]
 
 
 async def test_the_span_of_a_stream_tells_the_same(spans: Spans) -> None:

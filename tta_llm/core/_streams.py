@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -16,8 +17,14 @@ def shows(piece: Any) -> bool:
     return not isinstance(piece, UsageEvent)
 
 
-async def begun(pieces: Pieces) -> tuple[list[Any], Pieces]:
+async def begun(
+    pieces: Pieces, is_first: Callable[[Any], bool] = shows
+) -> tuple[list[Any], Pieces]:
     """Wait for the first piece that shows; close the stream if it fails before.
+
+    Args:
+        pieces: The stream.
+        is_first: Tells which piece that is.
 
     Returns:
         The pieces so far, of which none but the last shows, and the stream of all of them.
@@ -26,7 +33,7 @@ async def begun(pieces: Pieces) -> tuple[list[Any], Pieces]:
     try:
         async for piece in pieces:
             held.append(piece)
-            if shows(piece):
+            if is_first(piece):
                 break
     except BaseException:
         await pieces.aclose()

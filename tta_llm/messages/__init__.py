@@ -8,6 +8,7 @@ from __future__ import annotations
 from tta_llm.messages.events import (
     Finish,
     ReasoningDelta,
+    RefusalDelta,
     StreamEvent,
     StreamRestart,
     TextDelta,
@@ -51,6 +52,7 @@ __all__ = [
     "ReasoningDelta",
     "ReasoningEffort",
     "ReasoningPart",
+    "RefusalDelta",
     "ResponseBuilder",
     "Role",
     "StreamEvent",

@@ -10,6 +10,7 @@ from tta_llm.messages.response import FailedAttempt, FinishReason, Usage
 __all__ = [
     "Finish",
     "ReasoningDelta",
+    "RefusalDelta",
     "StreamEvent",
     "StreamRestart",
     "TextDelta",
@@ -25,7 +26,12 @@ class TextDelta:
     text: str
 
     def __repr__(self) -> str:
-        return f"TextDelta({len(self.text)} chars)"
+        return f"{type(self).__name__}({len(self.text)} chars)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RefusalDelta(TextDelta):
+    """Some more of the words by which a model declines, where its provider tells them apart."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

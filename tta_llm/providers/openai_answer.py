@@ -14,6 +14,7 @@ from tta_llm.messages import (
     Finish,
     FinishReason,
     ReasoningDelta,
+    RefusalDelta,
     StreamEvent,
     TextDelta,
     ToolCallDelta,
@@ -111,7 +112,7 @@ class ChunkReader:
                 yield TextDelta(text)
         if refusal := delta.get("refusal"):
             self._spoke = self._refused = True
-            yield TextDelta(_text(refusal))
+            yield RefusalDelta(_text(refusal))
         if calls := delta.get("tool_calls"):
             self._spoke = True
             yield from self._calls(calls)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from opentelemetry import trace
 
 from tta_llm.core._paths import add_place, note_once
+from tta_llm.core._streams import shows
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
 from tta_llm.errors import AllFailedError, BudgetExceededError, CallRefusedError
-from tta_llm.messages import ChatResponse, FailedAttempt, Finish
+from tta_llm.messages import ChatResponse, FailedAttempt, Finish, RefusalDelta
 from tta_llm.observability import configured, names, tell
 from tta_llm.recovery._hints import retry_after
 from tta_llm.recovery._mending import will_last
@@ -71,6 +72,11 @@ class Policy:
     is_bad: Callable[[Any], bool] | None
     hold_out_seconds: float | None
 
+    def shows(self, piece: Any) -> bool:
+        """Tell whether a consumer may see a piece: not the words of a refusal that won't do."""
+        is_refusal = isinstance(piece, RefusalDelta) and "refusal" in self.finish_reasons
+        return shows(piece) and not is_refusal
+
     def objection(self, result: Any) -> str | None:
         """Say what is wrong with an answer; None when it will do."""
         if isinstance(result, (ChatResponse, Finish)):
@@ -94,26 +100,27 @@ class Course:
     _outgrown: int | None = None
 
     def __init__(self, choices: Sequence[Choice], policy: Policy, context: WorkflowContext) -> None:
-        self._choices, self._policy, self._context = choices, policy, context
+        self._choices, self.policy, self._context = choices, policy, context
+        self._in_order = iter(choices)
 
-    def __iter__(self) -> Iterator[Choice]:
-        for choice in self._choices:
+    def next(self) -> Choice | None:
+        """Give the choice that is to try now; None when none is left."""
+        for choice in self._in_order:
             if choice.held_out.is_on(self._context.clock):
                 self._late += (choice,)
-            elif self._may_try(choice):
-                yield choice
+            elif not self.failed or self._may_try(choice):
+                return choice
         while self._late:
             choice, *rest = self._late
             self._late, self._is_late = tuple(rest), True
             if self._may_try(choice):
-                yield choice
+                return choice
+        return None
 
     def _may_try(self, choice: Choice) -> bool:
-        """Tell whether there is time for a choice, and room for the input; keep it when not."""
-        if not self.failed:
-            return True
+        """Tell whether there is time for one more, and room for the input; keep it when not."""
         objection = None
-        if self._context.remaining_seconds() == 0.0:
+        if self.failed and self._context.remaining_seconds() == 0.0:
             objection = "no time is left"
         elif self._outgrown is not None:
             windows = too_small_windows(choice.primitive, self._outgrown)
@@ -130,7 +137,7 @@ class Course:
     def add_error(self, choice: Choice, error: Exception, *, may_go_on: bool = True) -> None:
         """Keep the error of a choice; raise it when it is none to go on after."""
         add_place(error, choice.place)
-        falls_through = self._policy.falls_through(error)
+        falls_through = self.policy.falls_through(error)
         if falls_through:
             self._hold_out(choice, error)
         if not falls_through or not may_go_on:
@@ -145,7 +152,7 @@ class Course:
 
     def objects_to(self, choice: Choice, result: Any) -> bool:
         """Tell whether another choice shall answer instead; keep why."""
-        objection = self._policy.objection(result)
+        objection = self.policy.objection(result)
         if objection is not None:
             self._add(choice, objection, objection)
         return objection is not None
@@ -155,7 +162,7 @@ class Course:
         tell("fallback", choice.name, reason=kind)
 
     def _hold_out(self, choice: Choice, error: Exception) -> None:
-        kind, seconds = type(error).__name__, self._policy.hold_out_seconds
+        kind, seconds = type(error).__name__, self.policy.hold_out_seconds
         lasts = will_last(error)
         if not lasts and seconds is not None:
             # A guard tells by itself, and without delay, when it lets calls through again.

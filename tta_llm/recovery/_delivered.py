@@ -11,7 +11,7 @@ from tta_llm.core._paths import note_once
 from tta_llm.core._streams import shows
 from tta_llm.core._typing import Pieces
 from tta_llm.core.primitive import WorkflowPrimitive
-from tta_llm.messages import Finish, StreamRestart, TextDelta, UsageEvent
+from tta_llm.messages import Finish, RefusalDelta, StreamRestart, TextDelta, UsageEvent
 from tta_llm.recovery._targets import target_of
 
 __all__ = ["Delivered", "partial_text"]
@@ -25,6 +25,10 @@ def partial_text(error: BaseException) -> str | None:
     """
     text = getattr(error, "partial_text", None)
     return text if isinstance(text, str) else None
+
+
+# A model goes on with an answer that consists of these.
+_OF_TEXT = (TextDelta, UsageEvent, Finish)
 
 
 class Delivered:
@@ -47,12 +51,9 @@ class Delivered:
             self.begin()
             return
         self.pieces += shows(piece)
-        if isinstance(piece, TextDelta):
-            self._texts.append(piece.text)
-        elif isinstance(piece, str):
-            self._texts.append(piece)
-            self.may_go_on = False
-        elif not isinstance(piece, (UsageEvent, Finish)):
+        if isinstance(piece, (TextDelta, str)):
+            self._texts.append(piece if isinstance(piece, str) else piece.text)
+        if isinstance(piece, RefusalDelta) or not isinstance(piece, _OF_TEXT):
             self.may_go_on = False
 
     def note_on(self, error: Exception) -> None:

@@ -40,7 +40,7 @@ class Relay:
     async def pieces(self) -> Pieces:
         """Yield what the consumer gets."""
         try:
-            for choice in self._course:
+            while (choice := self._course.next()) is not None:
                 try:
                     async with aclosing(self._answer(choice)) as answer:
                         async for piece in answer:
@@ -64,7 +64,7 @@ class Relay:
         request = self._request_to_go_on(choice)
         asked = self._input if request is None else request
         async with aclosing(choice.primitive.stream(asked, self._context)) as source:
-            held, pieces = await begun(source)
+            held, pieces = await begun(source, self._course.policy.shows)
             if held and self._course.objects_to(choice, held[-1]):
                 if request is None:
                     self._refused = self._refused or (choice, held)

@@ -20,9 +20,9 @@ def outgrown_window(error: Exception, primitive: WorkflowPrimitive[Any, Any]) ->
     overflows = [each for each in _leaves(error) if isinstance(each, ContextLengthError)]
     if not overflows:
         return None
-    told = {each.model for each in overflows}
-    models = [each for each in _models(primitive) if None in told or each.model in told]
-    return max((_window(each) or 0 for each in models), default=0)
+    told, models = {each.model for each in overflows}, list(_models(primitive))
+    meant = [each for each in models if each.model in told] or models
+    return max((_window(each) or 0 for each in meant), default=0)
 
 
 def too_small_windows(primitive: WorkflowPrimitive[Any, Any], outgrown: int) -> str | None:

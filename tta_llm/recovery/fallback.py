@@ -167,7 +167,7 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         """Run the choices in order until one succeeds."""
         course = Course(self._places, self._policy, context)
         refused: tuple[Choice, Any] | None = None
-        for choice in course:
+        while (choice := course.next()) is not None:
             try:
                 result = await choice.primitive.execute(input_data, context)
             except Exception as error:

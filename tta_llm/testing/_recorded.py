@@ -16,6 +16,7 @@ from tta_llm.messages import (
     Finish,
     Message,
     ReasoningDelta,
+    RefusalDelta,
     ResponseBuilder,
     StreamEvent,
     TextDelta,
@@ -101,7 +102,8 @@ def masked(text: str) -> str:
 # ------------------------------------------------------------------------------------------ events
 
 _EVENTS = {
-    kind.__name__: kind for kind in (Finish, ReasoningDelta, TextDelta, ToolCallDelta, UsageEvent)
+    kind.__name__: kind
+    for kind in (Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, UsageEvent)
 }
 
 
