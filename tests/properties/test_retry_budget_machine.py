@@ -62,6 +62,15 @@ class RetryBudgets(RuleBasedStateMachine):
                 self.history.append(("retry", Fraction(0)))
 
     @rule()
+    def retry_what_notes_itself_as_a_call(self) -> None:
+        """It comes to the same as a retry that doesn't."""
+        may = self.expected() >= 1
+        assert self.budget.withdraw(self.clock, counted=True) == may
+        if may:
+            self.budget.deposit()
+            self.history.append(("retry", Fraction(0)))
+
+    @rule()
     def look(self) -> None:
         """Asking how much there is changes nothing."""
         told: Any = self.budget.readings()["retry_budget_available"]

@@ -12,7 +12,7 @@ import pytest
 
 from tta_llm import WorkflowContext
 from tta_llm.core import SystemClock
-from tta_llm.recovery import RetryBudget, RetryPrimitive
+from tta_llm.recovery import HedgePrimitive, RetryBudget, RetryPrimitive, TimeoutPrimitive
 from tta_llm.testing import MockPrimitive, VirtualClock
 
 
@@ -198,6 +198,42 @@ def test_an_outage_that_lasts_is_made_a_fifth_worse_at_most() -> None:
     clock.run(outage())
     assert target.call_count <= 1.2 * 10_000 + 100 + 0.1 * clock.now()
     assert clock.now() > 100
+
+
+def hedged(primitive: Any) -> Any:
+    return HedgePrimitive(primitive, 1000, idempotent=True)
+
+
+def retried(primitive: Any) -> Any:
+    return RetryPrimitive(TimeoutPrimitive(primitive, timeout_seconds=60), max_retries=3)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda target: retried(hedged(target)),
+        lambda target: hedged(retried(target)),
+        lambda target: retried(retried(target)),
+        lambda target: retried(hedged(retried(target))),
+    ],
+    ids=["retry of hedge", "hedge of retry", "retry of retry", "three"],
+)
+async def test_one_inside_another_counts_a_call_once(wrap: Callable[[Any], Any]) -> None:
+    target = MockPrimitive(raises=ConnectionError)
+    workflow, context = wrap(target), WorkflowContext(clock=StoppedClock())
+    for _ in range(1500):
+        await ask_and_fail(workflow, context)
+    assert 1.19 * 1500 + 100 <= target.call_count <= 1.2 * 1500 + 101
+
+
+def test_only_its_own_wrappers_count() -> None:
+    target, other = MockPrimitive(), RetryBudget()
+    inner = RetryPrimitive(target, retry_budget=other)
+    budget = RetryPrimitive(inner).retry_budget
+    assert not budget.counts(inner)
+    assert other.counts(inner)
+    assert other.counts(TimeoutPrimitive(inner, timeout_seconds=1))
+    assert not other.counts(target)
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ class Patience:
     jitter: float
     until: float
     budget: RetryBudget
+    is_counted: bool
     context: WorkflowContext
     _drawn: tuple[int, float] = field(default=(0, 0.0), init=False)
 
@@ -69,7 +70,7 @@ class Patience:
         if now + wait > self.until:
             left = max(0.0, self.until - now)
             return f"that takes a wait of {wait:.3g} s, and {left:.3g} s are left for all tries"
-        if not self.budget.withdraw(self.context.clock):
+        if not self.budget.withdraw(self.context.clock, counted=self.is_counted):
             tell("retry_refused", self.target)
             return f"the retry budget of {self.budget.name!r} is used up"
         return None

@@ -130,6 +130,7 @@ class HedgePrimitive(WrapperPrimitive[In, Out]):
         self._target = target_of(self.primitive).name
         self.retry_budget: RetryBudget = retry_budget or shared(RetryBudget, self.primitive)
         self.retry_budget.named(self._target)
+        self._is_counted = self.retry_budget.counts(self.primitive)
         self.guards: tuple[Guard, ...] = (self.retry_budget,)
 
     @property
@@ -157,7 +158,8 @@ class HedgePrimitive(WrapperPrimitive[In, Out]):
         delay: FixedDelay | LearnedDelay,
         context: WorkflowContext,
     ) -> T:
-        self.retry_budget.deposit()
+        if not self._is_counted:
+            self.retry_budget.deposit()
         first = functools.partial(delay.timed, call, context.clock)
         seconds = delay.seconds()
         if seconds is None or not self._can_hedge_after(seconds, context):
@@ -177,7 +179,7 @@ class HedgePrimitive(WrapperPrimitive[In, Out]):
 
     def _may_hedge(self, clock: Clock) -> bool:
         # No need to look at the deadline: whoever runs this is stopped then.
-        if not self.retry_budget.withdraw(clock):
+        if not self.retry_budget.withdraw(clock, counted=self._is_counted):
             return False
         tell("hedge", self._target)
         return True

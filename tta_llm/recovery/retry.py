@@ -130,6 +130,7 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
         self.retry_budget: RetryBudget = retry_budget or shared(RetryBudget, self.primitive)
         self._target = target_of(self.primitive).name
         self.retry_budget.named(self._target)
+        self._is_counted = self.retry_budget.counts(self.primitive)
         self._retries = error_filter(retry_on, raise_on)
         self._is_bad = retry_if_result
         self._wait_seconds = positive(wait_seconds, "wait_seconds")
@@ -145,7 +146,8 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the step until it succeeds, or no try is left."""
         begun_at = context.clock.now()
-        self.retry_budget.deposit()
+        if not self._is_counted:
+            self.retry_budget.deposit()
         try:
             result = await self.primitive.execute(input_data, context)
         except Exception as error:
@@ -172,7 +174,8 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
             return pieces
 
         begun_at = context.clock.now()
-        self.retry_budget.deposit()
+        if not self._is_counted:
+            self.retry_budget.deposit()
         try:
             pieces = await begin()
         except Exception as error:
@@ -201,6 +204,7 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
             jitter=self._wait_seconds,
             until=begun_at + self.total_seconds,
             budget=self.retry_budget,
+            is_counted=self._is_counted,
             context=context,
         )
         retrying = tenacity.AsyncRetrying(

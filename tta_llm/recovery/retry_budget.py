@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from tta_llm.core._checks import amount
 from tta_llm.core.clock import Clock
+from tta_llm.core.primitive import WorkflowPrimitive
+from tta_llm.core.wrapper import WrapperPrimitive
 from tta_llm.recovery._guard import Guard
 
 __all__ = ["RetryBudget"]
@@ -23,9 +25,9 @@ class RetryBudget(Guard):
     the `burst` is used up. The idea and the order of the figures are Finagle's and Envoy's (a fifth
     of the calls); "Addressing Cascading Failures" in Google's SRE book asks for a tenth.
 
-    All that retry or hedge calls of the same target share one by default. Pass the same object
-    (`RetryPrimitive(…, retry_budget=…)`) to share it among several targets, and
-    `RetryBudget.unlimited()` to do without.
+    All that retry or hedge calls of the same target share one by default; where one of them is
+    inside another, a call counts once. Pass the same object (`RetryPrimitive(…, retry_budget=…)`)
+    to share it among several targets, and `RetryBudget.unlimited()` to do without.
 
     Args:
         ratio: Retries for each call, from 0 to 1.
@@ -70,6 +72,14 @@ class RetryBudget(Guard):
         """Give one that never says no."""
         return cls(burst=math.inf)
 
+    def counts(self, primitive: WorkflowPrimitive[Any, Any]) -> bool:
+        """Tell whether a wrapper in there notes each call already, so that it is noted once."""
+        while isinstance(primitive, WrapperPrimitive):
+            if getattr(primitive, "retry_budget", None) is self:
+                return True
+            primitive = primitive.primitive
+        return False
+
     def deposit(self) -> None:
         """Note a call."""
         # Most of the time the bucket is full, and a call costs no more than this look.
@@ -77,21 +87,27 @@ class RetryBudget(Guard):
             with self._lock:
                 self._tokens = min(self.burst, self._tokens + self.ratio)
 
-    def withdraw(self, clock: Clock) -> bool:
-        """Take out one retry or hedge, if there is one."""
+    def withdraw(self, clock: Clock, *, counted: bool = False) -> bool:
+        """Take out one retry or hedge, if there is one.
+
+        Args:
+            clock: Tells how much time has paid in since.
+            counted: Whether what is taken out will be noted as a call (see `counts`): a retry is
+                none, so the deposit is taken out with it.
+        """
         with self._lock:
             self._clock = clock
             self._refill(clock.now())
             if self._tokens < 1 - _ROUNDING:
                 return False
-            self._tokens = max(0.0, self._tokens - 1)
+            self._tokens -= 1 + self.ratio if counted else 1
             return True
 
     def available(self) -> float:
         """How many retries or hedges there are now."""
         with self._lock:
             self._refill(self._clock.now())
-            return self._tokens
+            return max(0.0, self._tokens)
 
     def _refill(self, now: float) -> None:
         since = now if self._refilled_at is None else self._refilled_at
