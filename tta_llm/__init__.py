@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from tta_llm.core import (
     BatchItem,
     Budget,
@@ -17,6 +19,9 @@ from tta_llm.core import (
 from tta_llm.errors import TTAError
 
 __version__ = "0.1.0"
+
+# Without it Python would print our warnings on stderr when the application set up no logging.
+logging.getLogger("tta_llm").addHandler(logging.NullHandler())
 
 __all__ = [
     "BatchItem",

@@ -804,7 +804,7 @@ def figures(reader: InMemoryMetricReader, target: str, name: str) -> dict[str, f
 
 def test_its_figures_can_be_read(metric_reader: InMemoryMetricReader) -> None:
     clock, name = VirtualClock(), "the one whose figures are read"
-    guard = guarded(window_calls=20, minimum_calls=4, slow_seconds=1, name=name)
+    guard = guarded(failure_rate=0.5, window_calls=20, minimum_calls=4, slow_seconds=1, name=name)
     for _ in range(2):
         call(guard, clock, seconds=2)
     call(guard, clock)

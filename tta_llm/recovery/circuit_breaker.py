@@ -36,7 +36,9 @@ class CircuitBreaker(Guard):
     these count neither way.
 
     Args:
-        failure_rate: Opens at this share of failures, above 0 and up to 1.
+        failure_rate: Opens at this share of failures, above 0 and up to 1. A target that fails
+            three calls in ten is worth its retries; at 0.5 mere chance would open its circuit in
+            one window of 21, at 0.75 it does in one of 23,000 (binomial, 20 calls a window).
         slow_seconds: A success that took longer is slow (a stream: until its first piece). Once it
             is given, a wait that the deadline cut off earlier counts neither way.
         slow_rate: Opens at this share of slow calls, above 0 and up to 1.
@@ -71,7 +73,7 @@ class CircuitBreaker(Guard):
     def __init__(
         self,
         *,
-        failure_rate: float = 0.5,
+        failure_rate: float = 0.75,
         slow_seconds: float | None = None,
         slow_rate: float = 0.8,
         window_calls: int = 20,
