@@ -19,6 +19,8 @@ __all__ = ["WorkflowContext", "require_context"]
 
 
 # What is made at first use is made once, also when several threads come to it at the same time.
+# Nothing is allocated under it: the garbage collector may then close a call, which asks for its
+# ledger.
 _MAKING = threading.Lock()
 
 
@@ -92,9 +94,10 @@ class WorkflowContext:
         return origin._make_correlation_id() if made is None else made
 
     def _make_correlation_id(self) -> str:
+        made = os.urandom(16).hex()
         with _MAKING:
             if self._correlation_id is None:
-                self._correlation_id = os.urandom(16).hex()
+                self._correlation_id = made
             return self._correlation_id
 
     @property
@@ -105,9 +108,10 @@ class WorkflowContext:
         return origin._make_ledger() if made is None else made
 
     def _make_ledger(self) -> UsageLedger:
+        made = UsageLedger()
         with _MAKING:
             if self._usage is None:
-                self._usage = UsageLedger()
+                self._usage = made
             return self._usage
 
     @property
