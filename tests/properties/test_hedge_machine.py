@@ -42,7 +42,6 @@ class Story:
     begun: list[float]
     outcome: str = ""
     who: int = -1
-    failed: list[int] = field(default_factory=list)
     moment: float = 0.0
 
 
@@ -71,18 +70,21 @@ class Model:
         fits = [x for x in latest if sum(y <= x for y in latest) * 100 >= 95 * len(latest)]
         return fits[0] if len(latest) >= 20 else None
 
+    def hedges_of(self, request: Request) -> int:
+        delay, limit = self.delay_of(request), request.limit
+        in_time = limit is None or limit[0] == "cancel" or delay is None or delay < limit[1]
+        return self.most if delay is not None and self.tokens >= 1 and in_time else 0
+
     def tell(self, request: Request) -> Story:
-        story = Story([0.0])
-        delay, hedges = self.delay_of(request), self.most
+        story, delay = Story([0.0]), self.delay_of(request) or 0
         stop = request.limit[1] if request.limit else math.inf
         self.tokens = min(self.burst, self.tokens + self.ratio)
-        too_late = request.limit is not None and request.limit[0] == "deadline"
-        if delay is None or self.tokens < 1 or (too_late and stop <= delay):
-            hedges = 0
+        hedges = self.hedges_of(request)
         ends = {0: request.takes[0][0]}
         while True:
             end = min(ends.values(), default=math.inf)
-            hedge = (delay or 0) * len(story.begun) if hedges else math.inf
+            hedge = max(story.moment, story.begun[-1] + delay if ends else 0)
+            hedge = hedge if hedges else math.inf
             now = min(end, hedge, stop)
             if sorted([end, hedge, stop, *ends.values()]).count(now) > 1 + (now == end):
                 raise TieError
@@ -95,7 +97,10 @@ class Model:
             if now == hedge:
                 if self.tokens < 1:
                     hedges = 0
-                    continue
+                    if ends:
+                        continue
+                    story.outcome = "fails"
+                    return story
                 self.tokens, hedges = self.tokens - 1, hedges - 1
                 ends[len(story.begun)] = now + request.takes[len(story.begun)][0]
                 story.begun.append(now)
@@ -108,7 +113,6 @@ class Model:
                 if story.who == 0:
                     self.known[request.streamed].append(now)
                 return story
-            story.failed.append(story.who)
             hedges = 0 if how == "fails for good" else hedges
             if not ends and (len(story.begun) == 1 or not hedges):
                 story.outcome = "fails"

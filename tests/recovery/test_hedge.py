@@ -186,11 +186,20 @@ def test_when_all_fail_the_first_error_has_a_note_of_the_others(give: Any) -> No
 
 
 @WAYS
-def test_a_further_hedge_is_begun_in_its_time_after_failures(give: Any) -> None:
+def test_a_further_hedge_is_begun_at_once_when_all_failed(give: Any) -> None:
     script = Script((2.5, ConnectionError("a")), (1, ConnectionError("b")), 1)
     clock = VirtualClock()
     assert give(HedgePrimitive(script, 2, max_hedges=2), clock) == "x2"
-    assert (script.begun, clock.now()) == ([0, 2, 4], 5)
+    assert (script.begun, clock.now()) == ([0, 2, 3], 4)
+
+
+@WAYS
+def test_a_further_hedge_that_is_not_paid_for_is_not_waited_for(give: Any) -> None:
+    script = Script((2.5, ConnectionError("a")), (1, ConnectionError("b")), 1)
+    clock = VirtualClock()
+    with pytest.raises(ConnectionError, match="a"):
+        give(HedgePrimitive(script, 2, max_hedges=2, retry_budget=budget(1)), clock)
+    assert (script.begun, clock.now()) == ([0, 2], 3)
 
 
 @WAYS

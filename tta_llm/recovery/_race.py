@@ -20,9 +20,10 @@ T = TypeVar("T")
 class Race(Generic[T]):
     """Begins a first call, and a hedge whenever another delay has passed; the first success wins.
 
-    The rules are those of gRPC's hedging (proposal A6), but for two: when the first call fails
-    before there is a hedge, that is the end, for another call is then a retry; and after an error
-    that another call can't mend no hedge is begun, but those under way may still succeed.
+    When all that were begun have failed, the next hedge doesn't wait for its time. The rules are
+    those of gRPC's hedging (proposal A6), but for two: when the first call fails before there is a
+    hedge, that is the end, for another call is then a retry; and after an error that another call
+    can't mend no hedge is begun, but those under way may still succeed.
 
     Args:
         first: Makes the first call.
@@ -77,12 +78,10 @@ class Race(Generic[T]):
         return self._answers[0]
 
     async def _decide(self) -> None:
-        began = self._clock.now()
         self._begin(self._first)
         while self._goes_on():
-            is_late = await self._hear(began + self._delay * len(self._tasks))
-            # A call may have ended in the same moment.
-            if is_late and self._goes_on():
+            # A call may have ended in the very moment that it was late.
+            if not self._running or (await self._is_late() and self._goes_on()):
                 self._begin_hedge()
 
     def _goes_on(self) -> bool:
@@ -90,14 +89,14 @@ class Race(Generic[T]):
             return False
         return self._running > 0 or (self._left > 0 and len(self._tasks) > 1)
 
-    async def _hear(self, when: float) -> bool:
+    async def _is_late(self) -> bool:
         """Wait until a call ends; true when it's time for a hedge before."""
         self._news = self._loop.create_future()
         if not self._left:
             await self._news
             return False
         try:
-            async with self._clock.timeout_at(when):
+            async with self._clock.timeout_at(self._due):
                 await self._news
         except TimeoutError:
             return True
@@ -112,6 +111,7 @@ class Race(Generic[T]):
 
     def _begin(self, call: Callable[[], Awaitable[T]]) -> None:
         self._running += 1
+        self._due = self._clock.now() + self._delay
         self._tasks.append(self._loop.create_task(self._run(len(self._tasks), call)))
 
     async def _run(self, number: int, call: Callable[[], Awaitable[T]]) -> None:
