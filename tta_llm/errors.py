@@ -36,7 +36,7 @@ A bad argument is a plain `ValueError` or `TypeError`, as everywhere in Python.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Self
+from typing import Any, Self
 
 __all__ = [
     "AllFailedError",
@@ -211,6 +211,8 @@ class ProviderError(TTAError):
         self.status = status
         self.request_id = request_id
         self.retry_after = retry_after
+        self.rate_limits: Any = None
+        """What the provider said of its limits: a `tta_llm.messages.RateLimits`, or None."""
 
 
 class AuthenticationError(ProviderError):

@@ -55,8 +55,11 @@ class Exchange:
         lines["content-length"] = str(len(data) if length is None else length)
         await self.raw(_head(status, lines) + data)
 
-    async def start_stream(self, content_type: str = "text/event-stream") -> None:
-        lines = {"content-type": content_type, **REQUEST_ID, "transfer-encoding": "chunked"}
+    async def start_stream(
+        self, content_type: str = "text/event-stream", headers: dict[str, str] | None = None
+    ) -> None:
+        lines = {"content-type": content_type, **REQUEST_ID, **(headers or {})}
+        lines["transfer-encoding"] = "chunked"
         await self.raw(_head(200, lines))
 
     async def chunk(self, data: bytes) -> None:

@@ -27,6 +27,7 @@ from tta_llm.messages.parts import (
     ToolResult,
     text_of,
 )
+from tta_llm.messages.rate_limits import RateLimits
 from tta_llm.messages.request import ChatInput, ChatRequest, ReasoningEffort, ToolDefinition
 from tta_llm.messages.response import (
     UNKNOWN_USAGE,
@@ -49,6 +50,7 @@ __all__ = [
     "ImagePart",
     "Message",
     "Part",
+    "RateLimits",
     "ReasoningDelta",
     "ReasoningEffort",
     "ReasoningPart",

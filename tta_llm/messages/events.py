@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from tta_llm.messages.rate_limits import RateLimits
 from tta_llm.messages.response import FailedAttempt, FinishReason, Usage
 
 __all__ = [
@@ -85,6 +86,7 @@ class Finish:
     cost_usd: float | None = None
     request_id: str | None = None
     failed_attempts: tuple[FailedAttempt, ...] = field(default=(), compare=False)
+    rate_limits: RateLimits | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Finish({self.finish_reason!r}, {self.provider}:{self.model})"

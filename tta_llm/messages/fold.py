@@ -108,6 +108,7 @@ class ResponseBuilder:
             cost_usd=finish.cost_usd,
             request_id=finish.request_id,
             failed_attempts=finish.failed_attempts,
+            rate_limits=finish.rate_limits,
             raw=raw,
         )
 
@@ -244,4 +245,5 @@ def events_of(response: ChatResponse) -> Iterator[StreamEvent]:
         cost_usd=response.cost_usd,
         request_id=response.request_id,
         failed_attempts=response.failed_attempts,
+        rate_limits=response.rate_limits,
     )

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from tta_llm.messages.message import Message
 from tta_llm.messages.parts import ToolCall
+from tta_llm.messages.rate_limits import RateLimits
 
 __all__ = ["UNKNOWN_USAGE", "ChatResponse", "FailedAttempt", "FinishReason", "Usage"]
 
@@ -81,7 +82,8 @@ class FailedAttempt:
 class ChatResponse:
     """A model's whole answer.
 
-    Two responses are equal when they say the same; `raw`, and what came before them, don't count.
+    Two responses are equal when they say the same; `raw`, what came before them, and what was said
+    of limits don't count.
 
     Args:
         message: The answer, ready to be put into the next request.
@@ -93,6 +95,7 @@ class ChatResponse:
         cost_usd: What it cost in US dollars; None when the price is unknown.
         request_id: The provider's identifier of the request.
         failed_attempts: Why the choices of a fallback that came before this one did not answer.
+        rate_limits: What the provider said of its limits.
         raw: The provider's own answer; None for an answer that was streamed.
     """
 
@@ -105,6 +108,7 @@ class ChatResponse:
     cost_usd: float | None = None
     request_id: str | None = None
     failed_attempts: tuple[FailedAttempt, ...] = field(default=(), compare=False)
+    rate_limits: RateLimits | None = field(default=None, compare=False)
     raw: Any = field(default=None, compare=False)
 
     @property

@@ -23,6 +23,7 @@ from tta_llm.providers.anthropic_request import payload
 from tta_llm.providers.chat import OPTIONS, ChatModel
 from tta_llm.providers.model_info import ModelInfo
 from tta_llm.providers.price import Price
+from tta_llm.providers.rate_headers import rate_limits
 from tta_llm.providers.sse import sse_data
 from tta_llm.providers.timeouts import Timeouts
 
@@ -157,7 +158,8 @@ class AnthropicChatModel(ChatModel):
                 yield ours
 
     def _reader(self, response: Any) -> AnswerReader:
-        return AnswerReader(self.provider, self.model, response.headers.get("request-id"))
+        told = response.headers
+        return AnswerReader(self.provider, self.model, told.get("request-id"), rate_limits(told))
 
     def _asked(self, fields: dict[str, Any]) -> AbstractAsyncContextManager[Any]:
         # The timeout is told with the call, or the SDK refuses a plain one that might take more

@@ -14,6 +14,7 @@ from tta_llm.messages import (
     UNKNOWN_USAGE,
     Finish,
     FinishReason,
+    RateLimits,
     ReasoningDelta,
     StreamEvent,
     TextDelta,
@@ -47,11 +48,14 @@ class AnswerReader:
         provider: Who answers.
         model: What was asked, for servers that don't say what answered.
         request_id: The provider's identifier of the request.
+        limits: What it said of its limits.
     """
 
-    def __init__(self, provider: str, model: str, request_id: str | None) -> None:
+    def __init__(
+        self, provider: str, model: str, request_id: str | None, limits: RateLimits | None = None
+    ) -> None:
         self._provider, self._model, self._request_id = provider, model, request_id
-        self._asked = model
+        self._asked, self._limits = model, limits
         self._reason: str | None = None
         self._usage: JSON = {}
         self._blocks: dict[int, _Block] = {}
@@ -118,6 +122,7 @@ class AnswerReader:
             model=self._model,
             provider=self._provider,
             request_id=self._request_id,
+            rate_limits=self._limits,
         )
 
     def _begin(self, message: JSON) -> None:

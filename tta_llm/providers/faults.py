@@ -27,6 +27,7 @@ from tta_llm.errors import (
     ServerError,
     UnknownModelError,
 )
+from tta_llm.providers.rate_headers import rate_limits
 from tta_llm.recovery._hints import header_seconds, told_whether_to_retry
 
 __all__ = ["Fault", "classify", "never_sent", "transport_error"]
@@ -138,6 +139,7 @@ def classify(fault: Fault, *, provider: str, model: str) -> ProviderError:
     )
     told = told_whether_to_retry(fault.headers)
     error.transient = kind.transient if told is None else told
+    error.rate_limits = rate_limits(fault.headers)
     return error
 
 

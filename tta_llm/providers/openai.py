@@ -22,6 +22,7 @@ from tta_llm.providers.openai_answer import ChunkReader
 from tta_llm.providers.openai_client import OpenAIConnection
 from tta_llm.providers.openai_request import payload
 from tta_llm.providers.price import Price
+from tta_llm.providers.rate_headers import rate_limits
 from tta_llm.providers.sse import sse_data
 from tta_llm.providers.timeouts import Timeouts
 
@@ -161,7 +162,8 @@ class OpenAIChatModel(ChatModel):
                 yield event
 
     def _reader(self, response: Any) -> ChunkReader:
-        return ChunkReader(self.provider, self.model, response.headers.get("x-request-id"))
+        told = response.headers
+        return ChunkReader(self.provider, self.model, told.get("x-request-id"), rate_limits(told))
 
     def _asked(self, fields: dict[str, Any]) -> AbstractAsyncContextManager[Any]:
         return self._connection.asked(

@@ -13,6 +13,7 @@ from tta_llm.messages import (
     UNKNOWN_USAGE,
     Finish,
     FinishReason,
+    RateLimits,
     ReasoningDelta,
     RefusalDelta,
     StreamEvent,
@@ -43,10 +44,14 @@ class ChunkReader:
         provider: Who answers.
         model: What was asked, for servers that don't say what answered.
         request_id: The provider's identifier of the request.
+        limits: What it said of its limits.
     """
 
-    def __init__(self, provider: str, model: str, request_id: str | None) -> None:
+    def __init__(
+        self, provider: str, model: str, request_id: str | None, limits: RateLimits | None = None
+    ) -> None:
         self._provider, self._model, self._request_id = provider, model, request_id
+        self._limits = limits
         self._reason: str | None = None
         self._usage = UNKNOWN_USAGE
         self._refused = self._spoke = False
@@ -92,6 +97,7 @@ class ChunkReader:
             model=self._model,
             provider=self._provider,
             request_id=self._request_id,
+            rate_limits=self._limits,
         )
 
     def _finish_reason(self, told: str) -> FinishReason:

@@ -101,6 +101,9 @@ def masked(text: str) -> str:
 
 # ------------------------------------------------------------------------------------------ events
 
+# Neither of the answer nor the same another time.
+_OF_THE_DAY = ("parsed", "cost_usd", "rate_limits")
+
 _EVENTS = {
     kind.__name__: kind
     for kind in (Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, UsageEvent)
@@ -121,7 +124,7 @@ def events_json(events: Iterable[StreamEvent]) -> list[JSON]:
 def _event(event: StreamEvent) -> JSON:
     if isinstance(event, UsageEvent):
         return {"type": "UsageEvent", "usage": _fields(event.usage)}
-    told = {n: v for n, v in _fields(event).items() if n not in ("parsed", "cost_usd")}
+    told = {n: v for n, v in _fields(event).items() if n not in _OF_THE_DAY}
     return {"type": type(event).__name__, **_plain_object(told)}
 
 
