@@ -30,6 +30,8 @@ from tta_llm.recovery import (
     ConcurrencyLimitPrimitive,
     FallbackPrimitive,
     HedgePrimitive,
+    RateLimiter,
+    RateLimitPrimitive,
     RetryPrimitive,
     TimeoutPrimitive,
 )
@@ -195,6 +197,10 @@ PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
     "chaos": lambda: ChaosPrimitive(letters >> louder, latency_rate=0.5, latency_seconds=(1, 9)),
     "concurrency limit": lambda: ConcurrencyLimitPrimitive(slow >> letters >> louder, 4),
     "concurrency limit, full": lambda: ConcurrencyLimitPrimitive(slow, 1),
+    "rate limit": lambda: RateLimitPrimitive(slow >> letters >> louder),
+    "rate limit, in line": lambda: RateLimitPrimitive(
+        letters, RateLimiter(requests_per_minute=6, tokens_per_minute=60), tokens=len
+    ),
     "hedge": lambda: HedgePrimitive(letters >> slow >> louder, 90, idempotent=True),
     "hedge that is begun": lambda: HedgePrimitive(slow, 25, max_hedges=2, idempotent=True),
     "hedge of a stream": lambda: HedgePrimitive(slow >> letters >> Spell(), 25, idempotent=True),

@@ -32,6 +32,8 @@ from tta_llm.recovery import (
     ConcurrencyLimitPrimitive,
     FallbackPrimitive,
     HedgePrimitive,
+    RateLimiter,
+    RateLimitPrimitive,
     RetryPrimitive,
     TimeoutPrimitive,
     Uncompensated,
@@ -380,6 +382,10 @@ def routers() -> None:
     assert_type(Ask() >> primitives, SequentialPrimitive[Question, Score])
 
 
+def tokens_of(answer: Answer) -> int:
+    return 0
+
+
 def wrapped_primitives() -> None:
     assert_type(RetryPrimitive(Rate(), max_retries=3), RetryPrimitive[Answer, Score])
     assert_type(TimeoutPrimitive(Rate(), timeout_seconds=3), TimeoutPrimitive[Answer, Score])
@@ -393,6 +399,8 @@ def wrapped_primitives() -> None:
     assert_type(guarded, CircuitBreakerPrimitive[Answer, Score])
     limited = ConcurrencyLimitPrimitive(Rate(), ConcurrencyLimiter(8))
     assert_type(limited, ConcurrencyLimitPrimitive[Answer, Score])
+    polite = RateLimitPrimitive(Rate(), RateLimiter(tokens_per_minute=9), tokens=tokens_of)
+    assert_type(polite, RateLimitPrimitive[Answer, Score])
     assert_type(HedgePrimitive(Rate(), 0.5), HedgePrimitive[Answer, Score])
     nested = RetryPrimitive(TimeoutPrimitive(CachePrimitive(Rate(), 5), 3))
     assert_type(nested, RetryPrimitive[Answer, Score])
@@ -427,6 +435,8 @@ def wrapped_functions() -> None:
     assert_type(CircuitBreakerPrimitive(rate), CircuitBreakerPrimitive[Answer, Score])
     assert_type(CachePrimitive(rate_async_in_context, 3), CachePrimitive[Answer, Score])
     assert_type(ConcurrencyLimitPrimitive(rate, 8), ConcurrencyLimitPrimitive[Answer, Score])
+    assert_type(RateLimitPrimitive(rate), RateLimitPrimitive[Answer, Score])
+    assert_type(RateLimitPrimitive(rate_async), RateLimitPrimitive[Answer, Score])
     assert_type(HedgePrimitive(rate_async, idempotent=True), HedgePrimitive[Answer, Score])
     assert_type(FallbackPrimitive(rate_async, [rate]), FallbackPrimitive[Answer, Score])
     assert_type(FallbackPrimitive(rate, [rate, rate_async]), FallbackPrimitive[Answer, Score])

@@ -65,6 +65,9 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
     tokens_within_budget: int = 4096
     """The longest answer under a limit in tokens or dollars when nobody says another."""
 
+    tokens_expected: int = 512
+    """The length of an answer that a rate limit expects when nobody says the longest."""
+
     def __init__(
         self,
         model: str,
@@ -104,6 +107,17 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         if self._info is not None or self._served_at() is not None:
             return self._info
         return model_info(self.provider, self.model)
+
+    def estimate_tokens(self, input_data: ChatInput) -> int:
+        """Estimate the tokens of a call: those of its input, and the longest answer.
+
+        Where neither the request nor the model says how long that is, `tokens_expected` stands for
+        it, for most answers are far shorter than a model can write. A rate limit takes so many
+        before the call, and settles what was used after it.
+        """
+        request = ChatRequest.of(input_data)
+        longest = request.max_tokens or self.max_tokens or self.tokens_expected
+        return estimated_usage(request, "").input_tokens + longest
 
     # ------------------------------------------------------------------------ for a vendor's file
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import InvalidResponseError
+from tta_llm.providers.tokens import estimated_tokens
 
 __all__ = ["Embedder", "Vectors"]
 
@@ -65,6 +66,10 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
     def dimensions(self) -> int:
         """How many numbers a vector has."""
         return self._dimensions
+
+    def estimate_tokens(self, input_data: str | Sequence[str]) -> int:
+        """Estimate the tokens of a call, which a rate limit takes before it."""
+        return sum(estimated_tokens(text) for text in _texts(input_data))
 
     @abstractmethod
     async def _embed(self, texts: Sequence[str], context: WorkflowContext) -> ArrayLike:

@@ -17,6 +17,8 @@ from tta_llm.recovery.concurrency_limiter import ConcurrencyLimiter
 from tta_llm.recovery.fallback import FallbackPrimitive
 from tta_llm.recovery.health import GuardHealth, Health, health
 from tta_llm.recovery.hedge import HedgePrimitive
+from tta_llm.recovery.rate_limit import RateLimitPrimitive
+from tta_llm.recovery.rate_limiter import RateLimiter
 from tta_llm.recovery.retry import RetryPrimitive
 from tta_llm.recovery.retry_budget import RetryBudget
 from tta_llm.recovery.timeout import TimeoutPrimitive
@@ -32,6 +34,8 @@ __all__ = [
     "GuardHealth",
     "Health",
     "HedgePrimitive",
+    "RateLimitPrimitive",
+    "RateLimiter",
     "RetryBudget",
     "RetryPrimitive",
     "TimeoutPrimitive",
