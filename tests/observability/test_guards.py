@@ -20,7 +20,15 @@ from prometheus_client import REGISTRY, generate_latest
 from tests.observability.test_setup import in_a_fresh_process
 from tta_llm import WorkflowContext, WorkflowPrimitive, step
 from tta_llm.observability import gauges, names, watch
-from tta_llm.recovery import Guard, RetryBudget, RetryPrimitive
+from tta_llm.recovery import (
+    CircuitBreakerPrimitive,
+    ConcurrencyLimitPrimitive,
+    FallbackPrimitive,
+    Guard,
+    RetryBudget,
+    RetryPrimitive,
+    health,
+)
 from tta_llm.testing import MockPrimitive, VirtualClock
 
 
@@ -269,6 +277,31 @@ def test_it_is_read_while_threads_make_and_drop_guards(
             thread.join()
     assert not failed
     del kept
+
+
+def test_a_workflow_with_guards_shows_all_that_its_guards_tell(
+    metric_reader: InMemoryMetricReader,
+) -> None:
+    """One provider is down: its breaker opens, and the other answers."""
+    down, up = MockPrimitive(raises=ConnectionError, name="down"), MockPrimitive(name="up")
+    guarded = CircuitBreakerPrimitive(ConcurrencyLimitPrimitive(down, 3))
+    workflow: Any = FallbackPrimitive(RetryPrimitive(guarded), [ConcurrencyLimitPrimitive(up, 3)])
+    clock = VirtualClock()
+    for _ in range(30):
+        clock.run(workflow.execute("x", WorkflowContext(clock=clock)))
+    told = figures(metric_reader)
+    assert told["circuit_breaker_state"] == {"down": 2}
+    assert told["circuit_breaker_failure_rate"] == {"down": 1}
+    assert told["concurrency_in_use"] == {"down": 0, "up": 0}
+    assert told["concurrency_waiting"] == {"down": 0, "up": 0}
+    assert 0 < told["retry_budget_available"]["down"] < 100
+    counted = events(metric_reader)
+    assert counted["circuit_open", "down"] >= 1
+    assert counted["retry", "down"] >= 1
+    assert counted["refused", "down"] >= 1
+    assert set(told) <= set(names.GAUGES)
+    for row in health(workflow):
+        assert row.readings == {name: told[name][row.name] for name in row.readings}
 
 
 def test_prometheus_shows_events_and_gauges_by_target() -> None:
