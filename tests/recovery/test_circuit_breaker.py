@@ -233,6 +233,22 @@ def test_it_closes_with_nothing_held_against_the_target() -> None:
     assert guard.breaker.readings()["circuit_breaker_failure_rate"] == 1
 
 
+async def test_probes_that_succeeded_and_those_under_way_are_counted_together() -> None:
+    clock = VirtualClock(auto_advance=True)
+    guard, context = guarded(), WorkflowContext(clock=clock)
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            await guard.execute((0, ServerError("oops")), context)
+    await clock.sleep(30)
+    await guard.execute((0, "ok"), context)
+    second = asyncio.ensure_future(guard.execute((1, "ok"), context))
+    await asyncio.sleep(0)
+    with pytest.raises(CircuitOpenError):
+        await guard.execute((0, "ok"), context)
+    assert await second == "ok"
+    assert state(guard) == "closed"
+
+
 def test_a_failing_probe_opens_it_again_for_as_long() -> None:
     clock = VirtualClock()
     guard = half_open(clock)
