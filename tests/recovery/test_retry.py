@@ -378,7 +378,7 @@ def test_a_judged_stream_is_held_back_until_it_is_good() -> None:
     assert seen == ["ab"]
 
 
-# ---------------------------------------------------------------------- a total time, and the budget
+# -------------------------------------------------------------------- a total time, and the budget
 
 
 def test_tries_begin_within_the_total_time() -> None:

@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.wire.server import Exchange
-from tta_llm.core import WorkflowContext
-from tta_llm.messages import ChatResponse, collect
-from tta_llm.providers import ChatModel
+from tta_llm.core import WorkflowContext, WorkflowPrimitive
+from tta_llm.messages import ChatInput, ChatResponse, collect
 
 Fault = Callable[[Exchange], Awaitable[None]]
 HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
@@ -111,7 +110,9 @@ async def bomb(exchange: Exchange) -> None:
     await exchange.reply(packed, headers={"content-encoding": "gzip"})
 
 
-async def ask_model(model: ChatModel, context: WorkflowContext, *, streamed: bool) -> ChatResponse:
+async def ask_model(
+    model: WorkflowPrimitive[ChatInput, ChatResponse], context: WorkflowContext, *, streamed: bool
+) -> ChatResponse:
     if streamed:
         return await collect(model.stream("Hi", context))
     return await model.execute("Hi", context)

@@ -1,0 +1,199 @@
+"""Thousands of calls through the whole stack of recovery, while their providers fail.
+
+CI makes a tenth of the calls. With `STORM_CALLS=10000`, `python -m pytest tests/storms -s`
+makes them all and shows what came of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.conftest import CANARY
+from tests.wire.claude import message
+from tests.wire.faults import Fault, half_close, hang, page, reset, short_body
+from tests.wire.server import Exchange, Server, completion, running
+from tta_llm import WorkflowContext, WorkflowPrimitive
+from tta_llm.errors import ProviderError
+from tta_llm.messages import ChatResponse
+from tta_llm.providers import AnthropicChatModel, ChatModel, OpenAIChatModel, Timeouts
+from tta_llm.recovery import (
+    CircuitBreaker,
+    CircuitBreakerPrimitive,
+    FallbackPrimitive,
+    RateLimiter,
+    RateLimitPrimitive,
+    RetryPrimitive,
+)
+
+CALLS = int(os.environ.get("STORM_CALLS", "1000"))
+AT_ONCE = 32
+
+Guarded = WorkflowPrimitive[Any, ChatResponse]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with running() as server:
+        yield server
+
+
+def says(status: int, **headers: str) -> Fault:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    error = {"message": "no", "type": None, "code": None}
+    return lambda exchange: exchange.reply({"error": error}, status, headers=names)
+
+
+FAULTS: list[Fault] = [
+    says(429, retry_after_ms="20"),
+    says(429, retry_after="0.03"),
+    says(500),
+    says(503, retry_after="0.02"),
+    says(529),
+    page(502),
+    page(200),
+    page(200, b'{"choices": [', "application/json"),
+    reset,
+    short_body(completion()),
+    half_close,
+    hang,
+]
+
+
+@dataclass
+class Storm:
+    """Providers that fail a share of their calls, one behind each first part of the path."""
+
+    fault_rates: dict[str, float]
+    faults: list[Fault] = field(default_factory=lambda: FAULTS)
+    chance: random.Random = field(default_factory=lambda: random.Random(2026))
+    asked: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+
+    def begin(self) -> None:
+        """Forget what was asked to warm up."""
+        self.asked.clear()
+        self.answered.clear()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        provider = exchange.seen.path.split("/")[1]
+        self.asked[provider] += 1
+        if self.chance.random() < self.fault_rates[provider]:
+            await self.chance.choice(self.faults)(exchange)
+            return
+        question = exchange.seen.json["messages"][-1]["content"]
+        text = question if isinstance(question, str) else question[0]["text"]
+        self.answered[text] += 1
+        if exchange.seen.path.endswith("/messages"):
+            await exchange.reply(message({"type": "text", "text": f"answer to {text}"}))
+        else:
+            await exchange.reply(completion(message={"content": f"answer to {text}"}))
+
+
+def guarded(model: ChatModel, breaker: CircuitBreaker) -> Guarded:
+    limited = RateLimitPrimitive(model, RateLimiter(requests_per_minute=1_000_000))
+    return RetryPrimitive(CircuitBreakerPrimitive(limited, breaker), wait_seconds=0.05)
+
+
+@asynccontextmanager
+async def chain(
+    server: Server, breakers: dict[str, CircuitBreaker]
+) -> AsyncIterator[FallbackPrimitive[Any, ChatResponse]]:
+    timeouts = Timeouts(total=3)
+    models: dict[str, ChatModel] = {
+        "one": OpenAIChatModel(
+            "gpt-test", api_key=CANARY, base_url=f"{server.root}/one/v1", timeouts=timeouts
+        ),
+        "two": AnthropicChatModel(
+            "claude-test", api_key=CANARY, base_url=f"{server.root}/two", timeouts=timeouts
+        ),
+        "three": OpenAIChatModel(
+            "llama-test", api_key=CANARY, base_url=f"{server.root}/three/v1", timeouts=timeouts
+        ),
+    }
+    first, *others = (guarded(model, breakers[name]) for name, model in models.items())
+    async with AsyncExitStack() as opened:
+        for model in models.values():
+            await opened.enter_async_context(model)
+            with suppress(ProviderError):
+                await model.execute("warm up", WorkflowContext())  # has the SDK imported
+        yield FallbackPrimitive(first, others)
+
+
+def new_breakers() -> dict[str, CircuitBreaker]:
+    return {name: CircuitBreaker() for name in ("one", "two", "three")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_storm_of_mixed_faults_is_answered(server: Server) -> None:
+    storm = Storm({"one": 0.3, "two": 0.3, "three": 0.3})
+    server.handler = storm
+    answers: dict[str, str] = {}
+    failed: list[Exception | None] = []
+    async with chain(server, new_breakers()) as workflow:
+        storm.begin()
+        questions = (f"question {number}" for number in range(CALLS))
+        async for item in workflow.batch(questions, max_concurrency=AT_ONCE, ordered=True):
+            if item.value is None:
+                failed.append(item.error)
+            else:
+                answers[f"question {item.index}"] = item.value.text
+    amplification = sum(storm.asked.values()) / CALLS
+    print(  # noqa: T201  # the figures of the large run
+        json.dumps(
+            {
+                "calls": CALLS,
+                "answered": len(answers),
+                "amplification": round(amplification, 3),
+                "requests": dict(storm.asked),
+                "answered twice": sum(count > 1 for count in storm.answered.values()),
+            }
+        )
+    )
+    assert len(answers) + len(failed) == CALLS, "a call was lost"
+    assert len(answers) >= 0.999 * CALLS, failed[:3]
+    assert all(text == f"answer to {question}" for question, text in answers.items())
+    assert set(storm.answered.values()) == {1}, "a call was answered twice"
+    assert amplification <= 1.5
+    await all_closed(server)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("fault", [says(503), reset, hang], ids=["503", "reset", "hang"])
+async def test_a_provider_that_is_down_is_left_alone(server: Server, fault: Fault) -> None:
+    storm = Storm({"one": 0.0, "two": 0.0, "three": 0.0}, [fault])
+    server.handler = storm
+    breakers = new_breakers()
+    calls = CALLS // 4
+    async with chain(server, breakers) as workflow:
+        async for item in workflow.batch([f"before {n}" for n in range(40)], max_concurrency=8):
+            item.result()
+        storm.fault_rates["one"] = 1.0
+        healthy, opened_after = storm.asked["one"], None
+        async for item in workflow.batch([f"q {n}" for n in range(calls)], max_concurrency=8):
+            assert item.result().text.startswith("answer to")
+            if opened_after is None and breakers["one"].state == "open":
+                opened_after = storm.asked["one"] - healthy
+    reached = storm.asked["one"] - healthy
+    print(json.dumps({"calls": calls, "reached": reached, "opened after": opened_after}))  # noqa: T201
+    assert opened_after is not None and opened_after <= 20
+    assert reached <= 1.2 * calls
+    await all_closed(server)
+
+
+async def all_closed(server: Server) -> None:
+    await server.until_closed(5)
+    own = asyncio.current_task()
+    left = [task for task in asyncio.all_tasks() if task is not own and "serve" not in repr(task)]
+    assert left == []
