@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import threading
 from dataclasses import dataclass, field
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -534,6 +535,47 @@ def test_who_waits_in_another_event_loop_is_woken_there() -> None:
         thread.join()
     assert len(seen) == 5
     assert is_idle(limiter)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_several_loops_at_once_keep_to_the_rate(seed: int) -> None:
+    """On the real clock, with calls that are cancelled, refused and settled meanwhile."""
+    limiter = RateLimiter(requests_per_minute=90_000, tokens_per_minute=900_000, burst_seconds=0.01)
+    began: list[float] = []
+
+    async def call(random: Random) -> None:
+        within = random.choice([None, 0.02, 9])
+        permit = await limiter.acquire(
+            WorkflowContext(timeout_seconds=within), random.randrange(20)
+        )
+        began.append(permit.began)
+        try:
+            await asyncio.sleep(0)
+        except BaseException as error:
+            limiter.failed(permit, error)
+            raise
+        limiter.succeeded(permit, answer(random.randrange(20)))
+
+    async def calls(random: Random) -> None:
+        tasks = [asyncio.ensure_future(call(random)) for _ in range(80)]
+        await asyncio.sleep(0)
+        for task in random.sample(tasks, 20):
+            task.cancel()
+        for end in await asyncio.gather(*tasks, return_exceptions=True):
+            assert end is None or isinstance(end, (asyncio.CancelledError, RateLimitExceededError))
+
+    threads = [
+        threading.Thread(target=asyncio.run, args=(calls(Random(4 * seed + number)),))
+        for number in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert is_idle(limiter)
+    began.sort()
+    for (first, begin), (last, end) in itertools.combinations(enumerate(began), 2):
+        assert last - first + 1 <= 15 + 1500 * (end - begin) + 1e-6
 
 
 def test_a_loop_that_ends_takes_its_calls_out_of_the_line() -> None:
