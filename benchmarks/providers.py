@@ -18,8 +18,7 @@ import gc
 import json
 import os
 import resource
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,14 +30,13 @@ from benchmarks.entrants import (
     raw_openai,
 )
 from benchmarks.loopback import Loopback, running, words
+from benchmarks.measuring import Work, least_us
 from benchmarks.peers import peers
 
 ROUNDS = 7
 BUDGET_SECONDS = 0.03
 """CPU seconds that one measurement of one entrant takes, about."""
 STREAMS = 1_000
-
-Work = Callable[[], Awaitable[None]]
 
 
 class Case(NamedTuple):
@@ -116,13 +114,6 @@ CASES = (
 )
 
 
-async def _cpu_seconds(work: Work, repeat: int) -> float:
-    begun = time.process_time()
-    for _ in range(repeat):
-        await work()
-    return time.process_time() - begun
-
-
 async def _checked(server: Loopback, case: Case, entrant: Entrant) -> Work | None:
     """Run the work twice, and see that it asked as often as it should."""
     work = case.work(entrant)
@@ -139,16 +130,7 @@ async def _checked(server: Loopback, case: Case, entrant: Entrant) -> Work | Non
 async def compare(server: Loopback, case: Case, entrants: list[Entrant]) -> list[Row]:
     """Measure all entrants in turn; the first is the raw SDK, the second is ours."""
     works = {each.name: work for each in entrants if (work := await _checked(server, case, each))}
-    repeats = {
-        name: max(1, int(BUDGET_SECONDS / await _cpu_seconds(work, 1)))
-        for name, work in works.items()
-    }
-    best = dict.fromkeys(works, float("inf"))
-    for _ in range(ROUNDS):
-        for name, work in works.items():
-            gc.collect()
-            spent = await _cpu_seconds(work, repeats[name])
-            best[name] = min(best[name], spent / repeats[name] * 1e6)
+    best = await least_us(works, rounds=ROUNDS, seconds=BUDGET_SECONDS)
     raw, ours, *_ = (each.name for each in entrants)
     return [
         Row(case.what, name, us, best[raw], case.aim if name == ours else None)

@@ -28,7 +28,8 @@ class TimeoutPrimitive(WrapperPrimitive[In, Out]):
     It narrows the deadline of the context that the step gets, and cancels the step when that
     passes. For a stream, `timeout_seconds` is the time for all of it, the consumer's included; the
     other two limits count only the waiting for the step. Of limits that end at the same time the
-    outermost counts.
+    outermost counts. Put a circuit breaker around it: to one inside, a stream that is stopped by
+    one of those two looks like one that its consumer closed.
 
     Args:
         primitive: The step.
