@@ -289,6 +289,16 @@ def test_without_hold_outs_the_bad_key_is_still_loud(
     assert told == ["a failed with AuthenticationError, which another try will not mend"] * 2
 
 
+async def test_many_calls_at_once_tell_of_a_bad_key_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock(auto_advance=True)
+    first = FakeChatModel(AuthenticationError("no"), delay=1, name="a")
+    workflow = FallbackPrimitive(first, [model("b")])
+    calls = (workflow.execute("x", WorkflowContext(clock=clock)) for _ in range(20))
+    assert {who(each) for each in await asyncio.gather(*calls)} == {"b"}
+    assert first.call_count == 20
+    assert len([each for each in caplog.records if each.name == "tta_llm.recovery"]) == 1
+
+
 class SdkError(Exception):
     def __init__(self, status: int, **headers: str) -> None:
         super().__init__(f"status {status}")
