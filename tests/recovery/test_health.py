@@ -34,10 +34,10 @@ class Gate(Guard):
 
     def __init__(self, name: str | None = None, *, figure: float = 1.0, says: str = "open") -> None:
         super().__init__(name=name)
-        self.figure, self.says = figure, says
+        self.figures, self.says = {"concurrency_in_use": figure}, says
 
     def readings(self) -> Mapping[str, float]:
-        return {"concurrency_in_use": self.figure}
+        return self.figures
 
     def status(self) -> str:
         return self.says
@@ -127,7 +127,7 @@ def test_it_can_be_written_as_json() -> None:
 def test_it_is_what_was_and_does_not_change() -> None:
     gate = Gate("a")
     before = health(Gated(str.strip, gate))
-    gate.says, gate.figure = "shut", 7.0
+    gate.says, gate.figures["concurrency_in_use"] = "shut", 7.0
     (row,) = before
     assert (row.status, row.readings) == ("open", {"concurrency_in_use": 1.0})
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -124,6 +124,17 @@ def test_what_makes_no_sense_is_refused(arguments: Any, words: str) -> None:
         RetryBudget(**arguments)
 
 
+def test_what_notes_itself_as_a_call_pays_for_that_too() -> None:
+    budget, clock = RetryBudget(ratio=0.5, per_second=0, burst=1), VirtualClock()
+    assert budget.withdraw(clock, counted=True)
+    assert (budget.available(), budget.status()) == (0, "0 of 1 retries left")
+    budget.deposit()
+    assert not budget.withdraw(clock)
+    budget.deposit()
+    budget.deposit()
+    assert budget.withdraw(clock)
+
+
 # ------------------------------------------------------------------------------------------ threads
 
 
