@@ -96,6 +96,14 @@ def test_the_error_tells_after_how_many_tries() -> None:
     assert "after 3 tries" in told.value.__notes__
 
 
+def test_the_error_tells_so_too_when_it_is_another_that_can_not_be_mended() -> None:
+    mock = MockPrimitive(values=[ConnectionError(), ValueError("a bug"), "an answer"])
+    with pytest.raises(ValueError, match="a bug") as told:
+        execute(RetryPrimitive(mock), VirtualClock())
+    assert "after 2 tries" in told.value.__notes__
+    assert mock.call_count == 2
+
+
 def test_a_function_can_be_retried() -> None:
     calls: list[str] = []
 

@@ -56,11 +56,8 @@ class Patience:
         if not is_last and reason is None:
             tell("retry", self.target, reason="result" if error is None else type(error).__name__)
             return False
-        if error is not None:
-            if tries > 1:
-                note_once(error, f"after {tries} tries")
-            if reason is not None:
-                note_once(error, f"not tried again: {reason}")
+        if error is not None and reason is not None:
+            note_once(error, f"not tried again: {reason}")
         return True
 
     def _objection(self, wait: float) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast, overload
 import tenacity
 
 from tta_llm.core._checks import at_least, positive
+from tta_llm.core._paths import note_once
 from tta_llm.core._streams import begun
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.context import WorkflowContext
@@ -217,12 +218,19 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
             sleep=context.clock.sleep,
             retry_error_callback=_give_last,
         )
-        attempts = iter((first,))
+        tries = 0
 
         async def attempt() -> T:
-            return await next(attempts, again)()
+            nonlocal tries
+            tries += 1
+            return await (first if tries == 1 else again)()
 
-        return cast("T", await retrying(attempt))
+        try:
+            return cast("T", await retrying(attempt))
+        except Exception as error:  # one that can't be mended ends it, too
+            if tries > 1:
+                note_once(error, f"after {tries} tries")
+            raise
 
 
 def _raiser(error: Exception) -> Callable[[], Awaitable[Any]]:
