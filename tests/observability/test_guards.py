@@ -25,6 +25,8 @@ from tta_llm.recovery import (
     ConcurrencyLimitPrimitive,
     FallbackPrimitive,
     Guard,
+    RateLimiter,
+    RateLimitPrimitive,
     RetryBudget,
     RetryPrimitive,
     health,
@@ -285,7 +287,9 @@ def test_a_workflow_with_guards_shows_all_that_its_guards_tell(
     """One provider is down: its breaker opens, and the other answers."""
     down, up = MockPrimitive(raises=ConnectionError, name="down"), MockPrimitive(name="up")
     guarded = CircuitBreakerPrimitive(ConcurrencyLimitPrimitive(down, 3))
-    workflow: Any = FallbackPrimitive(RetryPrimitive(guarded), [ConcurrencyLimitPrimitive(up, 3)])
+    limiter = RateLimiter(requests_per_minute=600, tokens_per_minute=60_000)
+    paced = RateLimitPrimitive(ConcurrencyLimitPrimitive(up, 3), limiter)
+    workflow: Any = FallbackPrimitive(RetryPrimitive(guarded), [paced])
     clock = VirtualClock()
     for _ in range(30):
         clock.run(workflow.execute("x", WorkflowContext(clock=clock)))
@@ -295,11 +299,15 @@ def test_a_workflow_with_guards_shows_all_that_its_guards_tell(
     assert told["concurrency_in_use"] == {"down": 0, "up": 0}
     assert told["concurrency_waiting"] == {"down": 0, "up": 0}
     assert 0 < told["retry_budget_available"]["down"] < 100
+    assert told["rate_limit_waiting"] == told["rate_limit_paused_seconds"] == {"up": 0}
+    assert told["rate_limit_requests_available"].keys() == {"up"}
+    assert told["rate_limit_tokens_available"].keys() == {"up"}
+    assert set(told["held_out_seconds"]) == {"down", "up"}
     counted = events(metric_reader)
     assert counted["circuit_open", "down"] >= 1
     assert counted["retry", "down"] >= 1
     assert counted["refused", "down"] >= 1
-    assert set(told) <= set(names.GAUGES)
+    assert set(told) == set(names.GAUGES)
     for row in health(workflow):
         assert row.readings == {name: told[name][row.name] for name in row.readings}
 
