@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import dataclass
 from functools import reduce
 from operator import rshift
 from typing import Any
@@ -309,3 +310,18 @@ def test_a_class_without_execute_can_not_be_made() -> None:
 
     with pytest.raises(TypeError, match="execute"):
         Unfinished()  # type: ignore[abstract]
+
+
+@dataclass(frozen=True)
+class FrozenError(Exception):
+    """Takes no notes, and no other attribute either."""
+
+    code: int
+
+
+async def test_an_error_that_takes_no_notes_is_raised_as_it_is() -> None:
+    def fail(_: str) -> str:
+        raise FrozenError(7)
+
+    with pytest.raises(FrozenError):
+        await (step(str.strip) >> fail).execute("x", WorkflowContext())

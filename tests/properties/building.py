@@ -40,7 +40,7 @@ from tta_llm import (
 )
 from tta_llm.core import MapPrimitive, RouterPrimitive, as_step
 from tta_llm.performance import CachePrimitive
-from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
+from tta_llm.recovery import FallbackPrimitive, RetryBudget, RetryPrimitive, TimeoutPrimitive
 
 AnyPrimitive: TypeAlias = WorkflowPrimitive[Any, Any]
 
@@ -176,7 +176,11 @@ _BUILDERS: dict[type, Callable[[Any], Any]] = {
     ),
     Route: _route,
     Retry: lambda node: RetryPrimitive(
-        build(node.inside), node.retries, wait_seconds=_NO_TIME, max_wait_seconds=_NO_TIME
+        build(node.inside),
+        node.retries,
+        wait_seconds=_NO_TIME,
+        max_wait_seconds=_NO_TIME,
+        retry_budget=RetryBudget.unlimited(),  # of one object it would last for some runs only
     ),
     Limit: lambda node: TimeoutPrimitive(build(node.inside), node.seconds),
     Fall: lambda node: FallbackPrimitive(

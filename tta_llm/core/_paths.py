@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 # Deep recursion of workflows, or one exception object raised again and again, must not grow a note
 # for ever.
@@ -20,7 +21,7 @@ def add_place(error: BaseException, place: str) -> None:
     notes: list[str] = getattr(error, "__notes__", [])
     index = next((i for i, note in enumerate(notes) if isinstance(note, PathNote)), None)
     if index is None:
-        error.add_note(PathNote(f"in {place}"))
+        _add(error, PathNote(f"in {place}"))
         return
     inner = notes[index].removeprefix("in ")
     if len(inner) < _LONGEST_PATH:
@@ -66,4 +67,9 @@ def forget_path(error: BaseException) -> None:
 def note_once(error: BaseException, note: str) -> None:
     """Add a note, unless the error has it: the same error object may be raised more than once."""
     if note not in getattr(error, "__notes__", ()):
+        _add(error, note)
+
+
+def _add(error: BaseException, note: str) -> None:
+    with suppress(AttributeError):  # an exception may be a frozen dataclass, and takes no notes
         error.add_note(note)

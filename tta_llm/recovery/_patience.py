@@ -14,7 +14,7 @@ from tta_llm.observability import tell
 from tta_llm.recovery._hints import retry_after
 from tta_llm.recovery.retry_budget import RetryBudget
 
-__all__ = ["Patience"]
+__all__ = ["Patience", "error_of"]
 
 
 @dataclass(slots=True, kw_only=True)

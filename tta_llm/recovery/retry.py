@@ -19,7 +19,7 @@ from tta_llm.core.wrapper import WrapperPrimitive
 from tta_llm.messages import ChatResponse, events_of
 from tta_llm.recovery._guard import Guard
 from tta_llm.recovery._mending import ErrorFilter, error_filter
-from tta_llm.recovery._patience import Patience
+from tta_llm.recovery._patience import Patience, error_of
 from tta_llm.recovery._targets import shared, target_of
 from tta_llm.recovery.retry_budget import RetryBudget
 
@@ -190,6 +190,11 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
     def _may_retry(self, error: BaseException) -> bool:
         return isinstance(error, Exception) and self.max_retries > 0 and self._retries(error)
 
+    def _wants_another(self, state: tenacity.RetryCallState) -> bool:
+        if (error := error_of(state)) is not None:
+            return self._may_retry(error)
+        return self._is_bad is not None and self._is_bad(_give_last(state))
+
     async def _go_on(
         self,
         first: Callable[[], Awaitable[T]],
@@ -209,10 +214,7 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
             context=context,
         )
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_any(
-                tenacity.retry_if_exception(self._may_retry),
-                tenacity.retry_if_result(self._is_bad or _is_never),
-            ),
+            retry=self._wants_another,
             stop=patience.is_over,
             wait=patience.wait,
             sleep=context.clock.sleep,
@@ -245,10 +247,6 @@ def _giver(result: Any) -> Callable[[], Awaitable[Any]]:
         return result
 
     return again
-
-
-def _is_never(_: object) -> bool:
-    return False
 
 
 def _give_last(state: tenacity.RetryCallState) -> Any:
