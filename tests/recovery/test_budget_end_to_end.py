@@ -35,7 +35,7 @@ from tta_llm.recovery import (
     RetryPrimitive,
     TimeoutPrimitive,
 )
-from tta_llm.testing import FakeChatModel, VirtualClock
+from tta_llm.testing import FakeChatModel, VirtualClock, cancel_at_every_await
 
 LONGEST = 12
 QUESTION = "What is the answer to everything?"
@@ -251,6 +251,35 @@ def test_two_hundred_branches_with_mixed_prices_retries_and_hedges(
     assert 0 < budget.spent.dollars <= dollars
     refused = [each for each in results if isinstance(each, BudgetExceededError)]
     assert refused or dollars > 1
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_stopped_anywhere_nothing_stays_set_aside(streamed: bool) -> None:
+    budget = Budget(dollars=1000)
+
+    async def work() -> None:
+        context = WorkflowContext(budget=budget)
+        failing = FakeChatModel(
+            [ConnectionFailedError("reset"), OverloadedError("busy", status=503)],
+            max_tokens=9,
+            price=PRICES[1],
+            delay=0.001,
+        )
+        slow = FakeChatModel("a b", delay=0.01, word_delay=0.001, max_tokens=9, price=PRICES[0])
+        retried = RetryPrimitive(failing, max_retries=1, wait_seconds=0.0001)
+        workflow = FallbackPrimitive(retried, [HedgePrimitive(slow, 0.002)])
+        if not streamed:
+            await workflow.execute(QUESTION, context)
+            return
+        async with aclosing(workflow.stream(QUESTION, context)) as pieces:
+            async for _ in pieces:
+                pass
+
+    def check() -> None:
+        assert budget.reserved == Spending(0, 0, 0)
+
+    assert await cancel_at_every_await(work, check) >= 5
+    assert budget.spent.dollars
 
 
 def test_event_loops_in_several_threads_can_not_jointly_pass_it() -> None:
