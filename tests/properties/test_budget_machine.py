@@ -18,6 +18,8 @@ from tta_llm import Budget
 from tta_llm.core import Reservation, Spending
 from tta_llm.errors import BudgetExceededError
 
+pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
+
 UNIT = 10**8
 
 # Small figures, so that limits are met often. Dollars are whole units: exact in the model, and

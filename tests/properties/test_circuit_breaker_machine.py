@@ -23,6 +23,8 @@ from tta_llm.messages import TextDelta
 from tta_llm.recovery import CircuitBreaker, CircuitBreakerPrimitive
 from tta_llm.testing import VirtualClock
 
+pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
+
 ERRORS = {
     "failure": ServerError,
     "its own time-out": TimeoutError,

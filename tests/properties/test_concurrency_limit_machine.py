@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -16,6 +17,8 @@ from tta_llm import WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import ConcurrencyLimitError, DeadlineExceededError
 from tta_llm.recovery import ConcurrencyLimiter, ConcurrencyLimitPrimitive
 from tta_llm.testing import VirtualClock
+
+pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
 
 
 @dataclass

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
 
+import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from tta_llm import WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import DeadlineExceededError
 from tta_llm.recovery import HedgePrimitive, RetryBudget
 from tta_llm.testing import VirtualClock
+
+pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
 
 End = Literal["gives", "fails", "fails for good"]
 Limit = tuple[Literal["deadline", "cancel"], float] | None

@@ -14,6 +14,7 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -22,6 +23,8 @@ from tta_llm.errors import CircuitOpenError, RateLimitError, RateLimitExceededEr
 from tta_llm.messages import RateLimits, Usage
 from tta_llm.recovery import RateLimiter
 from tta_llm.testing import VirtualClock
+
+pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
 
 NEVER = Fraction(10**12)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tta_llm.core import SystemClock
 from tta_llm.recovery import RetryBudget
+
+pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
 
 ratios = st.sampled_from(["0", "0.05", "0.1", "0.2", "0.3", "0.5", "1"])
 rates = st.sampled_from(["0", "0.1", "0.25", "1", "7"])

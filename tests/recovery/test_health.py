@@ -7,7 +7,7 @@ import gc
 import json
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -15,16 +15,18 @@ import pytest
 from tta_llm import ParallelPrimitive, WorkflowContext, WorkflowPrimitive, step
 from tta_llm.core import WrapperPrimitive
 from tta_llm.recovery import (
+    CircuitBreakerPrimitive,
     FallbackPrimitive,
     Guard,
     GuardHealth,
     Health,
+    RateLimitPrimitive,
     RetryBudget,
     RetryPrimitive,
     TimeoutPrimitive,
     health,
 )
-from tta_llm.testing import MockPrimitive, VirtualClock
+from tta_llm.testing import FakeChatModel, MockPrimitive, VirtualClock
 
 
 class Gate(Guard):
@@ -194,3 +196,17 @@ def test_it_can_be_asked_while_others_make_and_use_guards() -> None:
 
 def test_functions_have_no_guards() -> None:
     assert not health(step(str.strip))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: CircuitBreakerPrimitive(model, 0.5),
+        lambda model: RateLimitPrimitive(model, 60),
+        lambda model: RetryPrimitive(model, retry_budget=0.2),
+    ],
+    ids=["breaker", "limiter", "retry budget"],
+)
+def test_a_figure_in_place_of_a_guard_is_refused(make: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"give a guard, such as .*, not "):
+        make(FakeChatModel())

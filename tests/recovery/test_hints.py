@@ -140,10 +140,10 @@ def test_a_group_waits_for_the_soonest(group: list[Exception], seconds: float | 
 # -------------------------------------------------------------------------- errors of the libraries
 
 
-def answer(status: int, headers: dict[str, str], body: Any = None) -> Any:
-    httpx2 = pytest.importorskip("httpx2")
-    request = httpx2.Request("POST", "https://api.invalid/v1")
-    return httpx2.Response(status, headers=headers, json=body or {}, request=request)
+def answer(status: int, headers: dict[str, str], body: Any = None, library: str = "httpx2") -> Any:
+    http = pytest.importorskip(library)
+    request = http.Request("POST", "https://api.invalid/v1")
+    return http.Response(status, headers=headers, json=body or {}, request=request)
 
 
 def of_openai(headers: dict[str, str]) -> Exception:
@@ -167,8 +167,10 @@ def of_httpx2(headers: dict[str, str]) -> Exception:
 
 def of_google(headers: dict[str, str], body: Any = None) -> Exception:
     errors = pytest.importorskip("google.genai.errors")
+    # Before its version 3 it spoke the older library.
+    library = "httpx2" if hasattr(errors, "httpx2") else "httpx"
     with pytest.raises(errors.ClientError) as told:
-        errors.APIError.raise_for_response(answer(429, headers, body))
+        errors.APIError.raise_for_response(answer(429, headers, body, library))
     error: Exception = told.value
     return error
 

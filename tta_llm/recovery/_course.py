@@ -19,7 +19,7 @@ from tta_llm.messages import ChatResponse, FailedAttempt, Finish, RefusalDelta
 from tta_llm.observability import configured, names, tell
 from tta_llm.recovery._hints import retry_after
 from tta_llm.recovery._mending import will_last
-from tta_llm.recovery._targets import shared, target_of
+from tta_llm.recovery._targets import guard_of
 from tta_llm.recovery._windows import outgrown_window, too_small_windows
 from tta_llm.recovery.hold_out import HoldOut
 
@@ -42,8 +42,7 @@ def choices_of(primitives: Sequence[WorkflowPrimitive[Any, Any]]) -> tuple[Choic
     """Give the choices, each with what all fallbacks over the same target know of it."""
     choices = []
     for number, primitive in enumerate(primitives, 1):
-        name, held_out = _told_name(primitive), shared(HoldOut, primitive)
-        held_out.named(target_of(primitive).name)
+        name, held_out = _told_name(primitive), guard_of(HoldOut, None, primitive)
         place = f"choice {number} of {len(primitives)} {name!r}"
         choices.append(Choice(primitive, name, place, held_out))
     return tuple(choices)

@@ -11,7 +11,7 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
 from tta_llm.recovery._guard import Guard
-from tta_llm.recovery._targets import shared, target_of
+from tta_llm.recovery._targets import guard_of
 from tta_llm.recovery.circuit_breaker import CircuitBreaker
 
 __all__ = ["CircuitBreakerPrimitive"]
@@ -78,8 +78,7 @@ class CircuitBreakerPrimitive(WrapperPrimitive[In, Out]):
         name: str | None = None,
     ) -> None:
         super().__init__(primitive, label="unless its circuit is open", name=name)
-        self.breaker: CircuitBreaker = breaker or shared(CircuitBreaker, self.primitive)
-        self.breaker.named(target_of(self.primitive).name)
+        self.breaker: CircuitBreaker = guard_of(CircuitBreaker, breaker, self.primitive)
 
     @property
     def guards(self) -> tuple[Guard, ...]:

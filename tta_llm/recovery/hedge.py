@@ -19,7 +19,7 @@ from tta_llm.observability import tell
 from tta_llm.recovery._delay import FixedDelay, LearnedDelay
 from tta_llm.recovery._guard import Guard
 from tta_llm.recovery._race import Race
-from tta_llm.recovery._targets import shared, target_of
+from tta_llm.recovery._targets import guard_of, target_of
 from tta_llm.recovery.retry_budget import RetryBudget
 
 __all__ = ["HedgePrimitive"]
@@ -128,8 +128,7 @@ class HedgePrimitive(WrapperPrimitive[In, Out]):
         if not self.idempotent:
             raise _not_idempotent(self.primitive)
         self._target = target_of(self.primitive).name
-        self.retry_budget: RetryBudget = retry_budget or shared(RetryBudget, self.primitive)
-        self.retry_budget.named(self._target)
+        self.retry_budget: RetryBudget = guard_of(RetryBudget, retry_budget, self.primitive)
         self._is_counted = self.retry_budget.counts(self.primitive)
         self.guards: tuple[Guard, ...] = (self.retry_budget,)
 

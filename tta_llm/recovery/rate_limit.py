@@ -13,7 +13,7 @@ from tta_llm.core.wrapper import WrapperPrimitive
 from tta_llm.messages import Finish
 from tta_llm.recovery._guard import Guard
 from tta_llm.recovery._rate_line import Permit
-from tta_llm.recovery._targets import shared, target_of
+from tta_llm.recovery._targets import guard_of, target_of
 from tta_llm.recovery.rate_limiter import RateLimiter
 
 __all__ = ["RateLimitPrimitive"]
@@ -88,11 +88,9 @@ class RateLimitPrimitive(WrapperPrimitive[In, Out]):
         name: str | None = None,
     ) -> None:
         super().__init__(primitive, label="as its rate limit allows", name=name)
-        target = target_of(self.primitive)
-        self.limiter: RateLimiter = limiter or shared(RateLimiter, self.primitive)
-        self.limiter.named(target.name)
+        self.limiter: RateLimiter = guard_of(RateLimiter, limiter, self.primitive)
         self._estimate: Callable[[Any], int] | None = tokens or getattr(
-            target, "estimate_tokens", None
+            target_of(self.primitive), "estimate_tokens", None
         )
 
     @property

@@ -20,7 +20,7 @@ from tta_llm.messages import ChatResponse, events_of
 from tta_llm.recovery._guard import Guard
 from tta_llm.recovery._mending import ErrorFilter, error_filter
 from tta_llm.recovery._patience import Patience, error_of
-from tta_llm.recovery._targets import shared, target_of
+from tta_llm.recovery._targets import guard_of, target_of
 from tta_llm.recovery.retry_budget import RetryBudget
 
 __all__ = ["RetryPrimitive"]
@@ -128,9 +128,8 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
         super().__init__(primitive, label=f"at most {max_retries + 1} times", name=name)
         self.max_retries = max_retries
         self.total_seconds: float = positive(total_seconds, "total_seconds")
-        self.retry_budget: RetryBudget = retry_budget or shared(RetryBudget, self.primitive)
+        self.retry_budget: RetryBudget = guard_of(RetryBudget, retry_budget, self.primitive)
         self._target = target_of(self.primitive).name
-        self.retry_budget.named(self._target)
         self._is_counted = self.retry_budget.counts(self.primitive)
         self._retries = error_filter(retry_on, raise_on)
         self._is_bad = retry_if_result
