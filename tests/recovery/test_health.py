@@ -201,12 +201,12 @@ def test_functions_have_no_guards() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda model: CircuitBreakerPrimitive(model, 0.5),
-        lambda model: RateLimitPrimitive(model, 60),
-        lambda model: RetryPrimitive(model, retry_budget=0.2),
+        lambda model, figure: CircuitBreakerPrimitive(model, figure),
+        lambda model, figure: RateLimitPrimitive(model, figure),
+        lambda model, figure: RetryPrimitive(model, retry_budget=figure),
     ],
     ids=["breaker", "limiter", "retry budget"],
 )
-def test_a_figure_in_place_of_a_guard_is_refused(make: Callable[[Any], object]) -> None:
-    with pytest.raises(TypeError, match=r"give a guard, such as .*, not "):
-        make(FakeChatModel())
+def test_a_figure_in_place_of_a_guard_is_refused(make: Callable[..., object]) -> None:
+    with pytest.raises(TypeError, match=r"give a guard, such as .*, not 60"):
+        make(FakeChatModel(), 60)
