@@ -201,8 +201,8 @@ def test_functions_have_no_guards() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda model, figure: CircuitBreakerPrimitive(model, figure),
-        lambda model, figure: RateLimitPrimitive(model, figure),
+        CircuitBreakerPrimitive,
+        RateLimitPrimitive,
         lambda model, figure: RetryPrimitive(model, retry_budget=figure),
     ],
     ids=["breaker", "limiter", "retry budget"],
