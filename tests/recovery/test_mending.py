@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tta_llm.errors import AllFailedError, ProviderError, RateLimitError, ServerError
-from tta_llm.recovery import can_mend
+from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, can_mend
+from tta_llm.testing import MockPrimitive
 
 # It comes with a dependency's dependency, which may change its mind.
 httpx = pytest.importorskip("httpx")
@@ -78,3 +79,15 @@ def test_a_group_can_be_mended_if_any_of_its_errors_can() -> None:
     assert can_mend(AllFailedError("all", [ValueError(), RateLimitError("x")]))
     assert not can_mend(AllFailedError("all", [ValueError()]))
     assert can_mend(ExceptionGroup("a", [ExceptionGroup("b", [ServerError("x")])]))
+
+
+async def judge(result: object) -> bool:
+    return not result
+
+
+@pytest.mark.parametrize("wrong", [judge, 3], ids=["async", "number"])
+def test_what_can_not_judge_a_result_at_once_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="retry_if_result is a plain function of the result"):
+        RetryPrimitive(MockPrimitive(), retry_if_result=wrong)
+    with pytest.raises(TypeError, match="fallback_if_result is a plain function"):
+        FallbackPrimitive(MockPrimitive(), [MockPrimitive()], fallback_if_result=wrong)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import inspect
 import socket
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from tta_llm.errors import (
     AllFailedError,
@@ -150,6 +151,13 @@ def as_predicate(on: ErrorFilter | None) -> Callable[[Exception], bool]:
     raise TypeError(
         f"give an exception type, a tuple of them, or a function of the error, not {on!r}"
     )
+
+
+def as_judge(is_bad: Any, name: str) -> Callable[[Any], bool] | None:
+    """Refuse what can't judge a result at once."""
+    if is_bad is not None and (not callable(is_bad) or inspect.iscoroutinefunction(is_bad)):
+        raise TypeError(f"{name} is a plain function of the result, not {is_bad!r}")
+    return cast("Callable[[Any], bool] | None", is_bad)
 
 
 def _require_exceptions(on: Any) -> None:

@@ -16,7 +16,7 @@ from tta_llm.errors import CompositionError
 from tta_llm.messages import ChatResponse, FinishReason, events_of
 from tta_llm.recovery._course import Choice, Course, Policy, choices_of
 from tta_llm.recovery._guard import Guard
-from tta_llm.recovery._mending import ErrorFilter, another_can_mend, error_filter
+from tta_llm.recovery._mending import ErrorFilter, another_can_mend, as_judge, error_filter
 from tta_llm.recovery._relay import Relay
 
 __all__ = ["FallbackPrimitive"]
@@ -153,7 +153,7 @@ class FallbackPrimitive(WorkflowPrimitive[In, Out]):
         self._policy = Policy(
             error_filter(fallback_on, raise_on, by_default),
             finishes,
-            fallback_if_result,
+            as_judge(fallback_if_result, "fallback_if_result"),
             hold_out_seconds,
         )
         self._places = choices_of(self.choices)

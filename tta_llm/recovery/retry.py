@@ -18,7 +18,7 @@ from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
 from tta_llm.messages import ChatResponse, events_of
 from tta_llm.recovery._guard import Guard
-from tta_llm.recovery._mending import ErrorFilter, error_filter
+from tta_llm.recovery._mending import ErrorFilter, as_judge, error_filter
 from tta_llm.recovery._patience import Patience, error_of
 from tta_llm.recovery._targets import guard_of, target_of
 from tta_llm.recovery.retry_budget import RetryBudget
@@ -132,7 +132,7 @@ class RetryPrimitive(WrapperPrimitive[In, Out]):
         self._target = target_of(self.primitive).name
         self._is_counted = self.retry_budget.counts(self.primitive)
         self._retries = error_filter(retry_on, raise_on)
-        self._is_bad = retry_if_result
+        self._is_bad = as_judge(retry_if_result, "retry_if_result")
         self._wait_seconds = positive(wait_seconds, "wait_seconds")
         self._backoff = tenacity.wait_random_exponential(
             multiplier=wait_seconds, max=positive(max_wait_seconds, "max_wait_seconds")
