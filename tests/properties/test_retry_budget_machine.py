@@ -25,7 +25,7 @@ class ByHand(SystemClock):
     shown = 100.0
 
     def __init__(self) -> None:
-        self.now = lambda: self.shown
+        self.now = lambda: self.shown  # type: ignore[method-assign]
 
 
 class RetryBudgets(RuleBasedStateMachine):

@@ -62,7 +62,9 @@ class RetryBudget(Guard):
         amount(per_second, "retries per second")
         if burst != math.inf:
             amount(burst, "retries at once")
-        self.ratio, self.per_second, self.burst = ratio, per_second, burst
+        self.ratio: float = ratio
+        self.per_second: float = per_second
+        self.burst: float = burst
         self._tokens = burst
         self._refilled_at: float | None = None
         super().__init__(name=name)
