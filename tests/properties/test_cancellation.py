@@ -186,7 +186,7 @@ async def test_each_primitive_holds_nothing_after_a_cancellation(
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@settings(max_examples=settings().max_examples // 2)
+@settings(max_examples=settings().max_examples // 4)
 @given(
     nesting=st.lists(st.sampled_from([*WRAPPERS]), min_size=2, max_size=4),
     outcomes=st.lists(st.sampled_from([*OUTCOMES]), min_size=1, max_size=4),

@@ -1,6 +1,6 @@
 """Thousands of calls through the whole stack of recovery, while their providers fail.
 
-CI makes a tenth of the calls. With `STORM_CALLS=10000`, `python -m pytest tests/storms -s`
+CI makes 500 calls. With `STORM_CALLS=10000`, `python -m pytest tests/storms -s`
 makes them all and shows what came of them.
 """
 
@@ -35,7 +35,7 @@ from tta_llm.recovery import (
     RetryPrimitive,
 )
 
-CALLS = int(os.environ.get("STORM_CALLS", "1000"))
+CALLS = int(os.environ.get("STORM_CALLS", "500"))
 AT_ONCE = 32
 
 Guarded = WorkflowPrimitive[Any, ChatResponse]
