@@ -23,7 +23,7 @@ from tta_llm.messages import TextDelta
 from tta_llm.recovery import CircuitBreaker, CircuitBreakerPrimitive
 from tta_llm.testing import VirtualClock
 
-pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
+pytestmark = pytest.mark.timeout(7200)  # seconds, for the deep run; it takes some in CI
 
 ERRORS = {
     "failure": ServerError,

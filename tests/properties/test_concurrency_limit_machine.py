@@ -18,7 +18,7 @@ from tta_llm.errors import ConcurrencyLimitError, DeadlineExceededError
 from tta_llm.recovery import ConcurrencyLimiter, ConcurrencyLimitPrimitive
 from tta_llm.testing import VirtualClock
 
-pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
+pytestmark = pytest.mark.timeout(7200)  # seconds, for the deep run; it takes some in CI
 
 WHICH = st.integers(0, 6)
 

@@ -24,7 +24,7 @@ from tta_llm.messages import RateLimits, Usage
 from tta_llm.recovery import RateLimiter
 from tta_llm.testing import VirtualClock
 
-pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
+pytestmark = pytest.mark.timeout(7200)  # seconds, for the deep run; it takes some in CI
 
 NEVER = Fraction(10**12)
 

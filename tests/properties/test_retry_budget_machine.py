@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tta_llm.core import SystemClock
 from tta_llm.recovery import RetryBudget
 
-pytestmark = pytest.mark.timeout(300)  # seconds, on a busy machine
+pytestmark = pytest.mark.timeout(7200)  # seconds, for the deep run; it takes some in CI
 
 ratios = st.sampled_from(["0", "0.05", "0.1", "0.2", "0.3", "0.5", "1"])
 rates = st.sampled_from(["0", "0.1", "0.25", "1", "7"])
