@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 COMPILE = (
     *("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"),
     *("--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade"),
+    # Older pips take a pin for `name` not to be one for `name[extra]`, once a newer release is out.
+    "--no-strip-extras",
 )
 
 FILES = {
