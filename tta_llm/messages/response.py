@@ -96,7 +96,7 @@ class ChatResponse:
         request_id: The provider's identifier of the request.
         failed_attempts: Why the choices of a fallback that came before this one did not answer.
         rate_limits: What the provider said of its limits.
-        raw: The provider's own answer; None for an answer that was streamed.
+        raw: The provider's own answer; None for an answer that was streamed, or comes from a cache.
     """
 
     message: Message
@@ -109,7 +109,7 @@ class ChatResponse:
     request_id: str | None = None
     failed_attempts: tuple[FailedAttempt, ...] = field(default=(), compare=False)
     rate_limits: RateLimits | None = field(default=None, compare=False)
-    raw: Any = field(default=None, compare=False)
+    raw: Any = field(default=None, compare=False, metadata={"transient": True})
 
     @property
     def text(self) -> str:

@@ -18,6 +18,9 @@ EVENT = "event"
 """What a part of the recovery did, such as `retry`."""
 TARGET = "target"
 """What it did it about: the name of a step, such as `openai:gpt-4.1`."""
+CACHE = "tta.cache"
+"""How a cache answered: `hit`, `stale`, `coalesced` or `miss`."""
+CACHE_ANSWERS = ("hit", "stale", "coalesced", "miss")
 
 GAUGES = {
     "circuit_breaker_state": "0 closed, 1 half open, 2 open",
@@ -31,8 +34,10 @@ GAUGES = {
     "concurrency_waiting": "Calls that wait for their turn",
     "retry_budget_available": "Retries and hedges that may be made at once",
     "held_out_seconds": "How long a choice is left out after a failure that lasts",
+    "cache_entries": "Results that a cache holds in memory",
+    "cache_bytes": "Memory that they take, roughly",
 }
-"""What a guard may tell about itself, by the name of its metric."""
+"""What a guard or a cache may tell about itself, by the name of its metric."""
 ADDED_UP = frozenset(
     {
         "rate_limit_requests_available",
@@ -41,6 +46,8 @@ ADDED_UP = frozenset(
         "concurrency_in_use",
         "concurrency_waiting",
         "retry_budget_available",
+        "cache_entries",
+        "cache_bytes",
     }
 )
 """Those whose figures add up when several guards are about targets of one name."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tta_llm.performance.cache import CachePrimitive
+from tta_llm.performance.cache import CacheOptions, CachePrimitive
 from tta_llm.performance.keys import cache_key
+from tta_llm.performance.statistics import CacheStatistics
+from tta_llm.performance.store import CacheStore
 
-__all__ = ["CachePrimitive", "cache_key"]
+__all__ = ["CacheOptions", "CachePrimitive", "CacheStatistics", "CacheStore", "cache_key"]
