@@ -54,7 +54,9 @@ class _Teller:
         if isinstance(thing, (types.FunctionType, types.MethodType, functools.partial)):
             return self._function(thing)
         if isinstance(thing, types.BuiltinFunctionType):
-            return ["built-in", _name_of(thing), self.tell(thing.__self__)]
+            return ["built-in", thing.__qualname__, self.tell(thing.__self__)]
+        if isinstance(thing, (types.MethodDescriptorType, types.WrapperDescriptorType)):
+            return ["built-in", thing.__qualname__]
         if isinstance(thing, types.ModuleType):
             return ["module", thing.__name__]
         if isinstance(thing, Mapping):
@@ -68,12 +70,11 @@ class _Teller:
         if isinstance(step, FunctionStep):
             return [_name_of(cls), self.tell(step.function)]
         parts = [[label, self.tell(child)] for label, child in step.children()]
-        is_ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-        if is_ours and parts:  # how often it retries, say, changes no result; how it chooses does
+        if _is_ours(cls) and parts:  # how often it retries, say, changes no result; how it chooses does
             held = {name: each for name, each in vars(step).items() if _is_function(each)}
         else:
             held = {name: each for name, each in vars(step).items() if name != "_name"}
-        code = None if is_ours else self.tell(cls._run)
+        code = None if _is_ours(cls) else self.tell(cls._run)
         return [_name_of(cls), step.name, code, parts, self.tell(held)]
 
     def _function(self, function: Any) -> Any:
@@ -86,7 +87,8 @@ class _Teller:
         # A function that calls itself closes over itself.
         closed = [self.tell(each) for each in cells if each is not function]
         defaults = self.tell([function.__defaults__, function.__kwdefaults__])
-        return ["function", _name_of(function), self._code(function.__code__), defaults, closed]
+        code = None if _is_ours(function) else self._code(function.__code__)
+        return ["function", _name_of(function), code, defaults, closed]
 
     def _code(self, code: types.CodeType) -> Any:
         constants = [
@@ -109,6 +111,11 @@ class _Teller:
 
 def _is_function(thing: Any) -> bool:
     return isinstance(thing, (types.FunctionType, types.MethodType, functools.partial))
+
+
+def _is_ours(thing: type | Callable[..., Any]) -> bool:
+    """Tell whether it is this package's: its next release must not make all entries worthless."""
+    return thing.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _content(cell: Any) -> Any:

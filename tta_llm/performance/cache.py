@@ -169,7 +169,7 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         if entry is not None:
             if configured():
                 tell_cache("hit", self._counts.name, entry.seconds, entry.dollars)
-            return entry.give() if entry.give_written is None else entry.replay(context.data)
+            return cast("Out", entry.replay(context.data))
         call = Call(_RESULT + key, known, input_data, context)
         entry = await self._keeper.find(call.key, context.clock)
         if entry is not None and (how := self._may_serve(entry, call)):

@@ -108,6 +108,14 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
             return self._info
         return model_info(self.provider, self.model)
 
+    @property
+    def cache_identity(self) -> tuple[object, ...]:
+        """What tells its answers from another model's, where caches share a store.
+
+        A vendor's file that takes more of what changes an answer adds it.
+        """
+        return self.provider, self.model, self._served_at(), self.max_tokens
+
     def estimate_tokens(self, input_data: ChatInput) -> int:
         """Estimate the tokens of a call: those of its input, and the longest answer.
 
