@@ -103,6 +103,17 @@ def test_the_newest_mark_always_stands(conversation: list[Message], cache: Cache
     assert last["cache_control"] == (HOUR if cache == "1h" else FIVE)
 
 
+def test_a_mark_stands_at_the_last_block_that_can_carry_it() -> None:
+    thought = ReasoningPart("hm", seal("thinking", MODEL, "s"))
+    answer = assistant([TextPart("a"), ToolCall("i", "f", {}), thought, TextPart(" ")], cache=True)
+    _, *blocks = blocks_of(sent([user("Hi"), answer]))
+    assert [(block["type"], "cache_control" in block) for block in blocks] == [
+        ("text", False),
+        ("tool_use", True),
+        ("thinking", False),
+    ]
+
+
 def test_of_more_than_four_marks_the_first_two_and_the_last_two_stay() -> None:
     talk = [system("Be brief.", cache=True), *(user(f"{n}", cache=True) for n in range(5))]
     carriers = [block["text"] for block in blocks_of(sent(talk)) if "cache_control" in block]

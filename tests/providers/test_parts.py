@@ -121,6 +121,8 @@ def test_what_is_kept_for_an_hour_has_its_own_price_and_twice_that_of_input_with
     assert price.cost(usage) == pytest.approx((30 * 10 + 20 * 12.5 + 50 * 15) / 1e6)
     price = Price(input=10, output=0, cache_write=12.5)
     assert price.cost(usage) == pytest.approx((30 * 10 + 20 * 12.5 + 50 * 20) / 1e6)
+    nonsense = Usage(100, 0, cache_write_tokens=70, cache_write_1h_tokens=500)
+    assert price.cost(nonsense) == pytest.approx((30 * 10 + 70 * 20) / 1e6)
 
 
 tokens = st.integers(0, 1000)
