@@ -56,10 +56,10 @@ REQUESTS = [
 
 
 async def both(
-    model: Any, request: ChatRequest | list[Message], context: WorkflowContext
+    model: AnthropicChatModel, request: ChatRequest | list[Message], context: WorkflowContext
 ) -> ChatResponse:
     """Ask for a plain answer and a stream, and see that they come to the same."""
-    response: ChatResponse = await model.execute(request, context)
+    response = await model.execute(request, context)
     assert await collect(model.stream(request, context)) == response
     return response
 

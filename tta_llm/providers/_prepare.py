@@ -51,7 +51,10 @@ def prepared(model: ChatModel, input_data: ChatInput, context: WorkflowContext) 
 
 
 def _without_marks(request: ChatRequest) -> ChatRequest:
-    """Take off the marks that mean nothing here, so that nobody reckons with what they cost."""
+    """Take off what `Message.cache` says: a hint means nothing to a vendor that isn't told of it.
+
+    So no budget sets aside what the mark costs elsewhere.
+    """
     if not any(message.cache for message in request.messages):
         return request
     return replace(request, messages=tuple(replace(m, cache=False) for m in request.messages))
