@@ -70,7 +70,9 @@ class _Teller:
         if isinstance(step, FunctionStep):
             return [_name_of(cls), self.tell(step.function)]
         parts = [[label, self.tell(child)] for label, child in step.children()]
-        if _is_ours(cls) and parts:  # how often it retries, say, changes no result; how it chooses does
+        if (
+            _is_ours(cls) and parts
+        ):  # how often it retries, say, changes no result; how it chooses does
             held = {name: each for name, each in vars(step).items() if _is_function(each)}
         else:
             held = {name: each for name, each in vars(step).items() if name != "_name"}
@@ -84,10 +86,13 @@ class _Teller:
         if isinstance(function, types.MethodType):
             return ["method", self.tell(function.__func__), self.tell(function.__self__)]
         cells = [_content(cell) for cell in function.__closure__ or ()]
+        if _is_ours(function):  # of the figures in it, none changes a result
+            held = [self.tell(each) for each in cells if _is_function(each)]
+            return ["function", _name_of(function), held]
         # A function that calls itself closes over itself.
         closed = [self.tell(each) for each in cells if each is not function]
         defaults = self.tell([function.__defaults__, function.__kwdefaults__])
-        code = None if _is_ours(function) else self._code(function.__code__)
+        code = self._code(function.__code__)
         return ["function", _name_of(function), code, defaults, closed]
 
     def _code(self, code: types.CodeType) -> Any:
