@@ -70,14 +70,14 @@ class _Teller:
         if isinstance(step, FunctionStep):
             return [_name_of(cls), self.tell(step.function)]
         parts = [[label, self.tell(child)] for label, child in step.children()]
-        if (
-            _is_ours(cls) and parts
-        ):  # how often it retries, say, changes no result; how it chooses does
-            held = {name: each for name, each in vars(step).items() if _is_function(each)}
-        else:
-            held = {name: each for name, each in vars(step).items() if name != "_name"}
-        code = None if _is_ours(cls) else self.tell(cls._run)
-        return [_name_of(cls), step.name, code, parts, self.tell(held)]
+        told = [_name_of(cls), step.name, parts]
+        held = {name: each for name, each in vars(step).items() if name != "_name"}
+        if not _is_ours(cls):
+            return [*told, self.tell(cls._run), self.tell(held)]
+        if step.shape == "choice":  # and by what it chooses
+            return [*told, _Teller(skips=True).tell(held)]
+        # How often one of ours tries, say, changes no result.
+        return told if parts else [*told, self.tell(held)]
 
     def _function(self, function: Any) -> Any:
         if isinstance(function, functools.partial):
@@ -86,13 +86,10 @@ class _Teller:
         if isinstance(function, types.MethodType):
             return ["method", self.tell(function.__func__), self.tell(function.__self__)]
         cells = [_content(cell) for cell in function.__closure__ or ()]
-        if _is_ours(function):  # of the figures in it, none changes a result
-            held = [self.tell(each) for each in cells if _is_function(each)]
-            return ["function", _name_of(function), held]
         # A function that calls itself closes over itself.
         closed = [self.tell(each) for each in cells if each is not function]
         defaults = self.tell([function.__defaults__, function.__kwdefaults__])
-        code = self._code(function.__code__)
+        code = None if _is_ours(function) else self._code(function.__code__)
         return ["function", _name_of(function), code, defaults, closed]
 
     def _code(self, code: types.CodeType) -> Any:
@@ -112,10 +109,6 @@ class _Teller:
                 return ["opaque", _name_of(type(thing))]
             raise UnkeyableError(_advice(f"a {type(thing).__qualname__}")) from None
         return thing
-
-
-def _is_function(thing: Any) -> bool:
-    return isinstance(thing, (types.FunctionType, types.MethodType, functools.partial))
 
 
 def _is_ours(thing: type | Callable[..., Any]) -> bool:
