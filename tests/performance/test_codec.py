@@ -97,7 +97,7 @@ VALUES: list[Any] = [
     {"a": 1, "b": {"c": [1]}},
     {"$a": 1},
     {"$tuple": [1]},
-    {1: "a", (2, 3): "b", None: "c", True: "d"},
+    {1: "a", (2, 3): "b", None: "c", 2.5: "d"},
     {1, 2},
     frozenset({"a"}),
     dt.date(2026, 1, 2),
