@@ -52,8 +52,8 @@ async def test_a_result_for_one_user_is_given_to_no_other(
     assert (cached.statistics.personal, cached.statistics.entries) == (3, 0)
     (warned,) = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
     assert warned == (
-        "results of the cache 'greeter' are not kept: the step reads 'user' of context.data, which is "
-        "no part of the key. Name it in vary=, or in ignore= if the result is for all"
+        "results of the cache 'greeter' are not kept: the step reads 'user' of context.data, which "
+        "is no part of the key. Name it in vary=, or in ignore= if the result is for all"
     )
 
 

@@ -1,4 +1,4 @@
-"""A cache's way to its store, where whatever goes wrong is a miss, and no error."""
+"""A cache's way to its store: a store that is down, slow or holds garbage is a miss."""
 
 from __future__ import annotations
 
@@ -64,13 +64,15 @@ class Shelf:
         """Store what was written for it."""
         await self._try(lambda: self._store.set(self._name(key), stored, kept_seconds))
 
+    # Who asks to forget must know when it wasn't done: these two fail as the store does.
+
     async def drop(self, key: bytes) -> None:
         """Forget an entry."""
-        await self._try(lambda: self._store.delete(self._name(key)))
+        await self._store.delete(self._name(key))
 
     async def clear(self) -> None:
         """Forget all entries of this cache."""
-        await self._try(lambda: self._store.clear(self._prefix))
+        await self._store.clear(self._prefix)
 
     @asynccontextmanager
     async def turn(

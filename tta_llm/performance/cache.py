@@ -229,6 +229,9 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         Args:
             input_data: As for `execute`.
             context: The same; what `vary` names is looked up there.
+
+        Raises:
+            Exception: What the store raises when it can't forget.
         """
         digest, _ = self._keying.of(input_data, WorkflowContext() if context is None else context)
         keys = (_RESULT + digest, _PIECES + digest)
@@ -237,7 +240,11 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
             await self._keeper.drop(key)
 
     async def clear(self) -> None:
-        """Forget all that is remembered; in a store, only what this cache's step gave."""
+        """Forget all that is remembered; in a store, only what this cache's step gave.
+
+        Raises:
+            Exception: What the store raises when it can't forget.
+        """
         self._sharing.disown(lambda _: True)
         await self._keeper.clear()
 
