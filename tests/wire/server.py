@@ -192,6 +192,10 @@ async def running() -> AsyncIterator[Server]:
     try:
         yield server
     finally:
+        # A connection that was just accepted must have its transport before the server closes, or
+        # asyncio forgets its socket, open (python/cpython#109564).
+        asyncio.get_running_loop().remove_reader(listening.sockets[0])
+        await asyncio.sleep(0)
         listening.close()
         for task in tasks:
             task.cancel()
