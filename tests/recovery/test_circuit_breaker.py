@@ -941,8 +941,8 @@ def test_a_breaker_can_be_given_a_name_and_several_targets() -> None:
 
 
 @pytest.mark.parametrize("option", ["failure_rate", "slow_rate"])
-@pytest.mark.parametrize("share", [0, -0.1, 1.1, 50, True, float("nan")])
-def test_a_bad_share_is_refused(option: str, share: float) -> None:
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, 50, True, float("nan"), "0.5", None])
+def test_a_bad_share_is_refused(option: str, share: Any) -> None:
     with pytest.raises(ValueError, match=f"{option} is a share above 0 and up to 1, .*, not"):
         guarded(**{option: share})
 

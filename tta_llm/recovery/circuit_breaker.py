@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tta_llm.core._checks import at_least, positive
+from tta_llm.core._checks import at_least, is_number, positive
 from tta_llm.core.clock import Clock
 from tta_llm.errors import CircuitOpenError
 from tta_llm.observability import tell
@@ -237,7 +237,7 @@ class CircuitBreaker(Guard):
             return self._circuit.in_words(self._clock.now())
 
 
-def _rate(value: float, name: str) -> float:
-    if isinstance(value, bool) or not 0 < value <= 1:
+def _rate(value: Any, name: str) -> float:
+    if not (is_number(value) and 0 < value <= 1):
         raise ValueError(f"{name} is a share above 0 and up to 1, such as 0.5, not {value!r}")
-    return value
+    return float(value)
