@@ -24,6 +24,7 @@ class RedisServer:
     """A server that runs, and the means to look into it past the store."""
 
     port: int
+    socket: Path
 
     @property
     def url(self) -> str:
@@ -60,9 +61,10 @@ class RedisServer:
 def running(folder: Path) -> Iterator[RedisServer]:
     """Run a server while the block runs."""
     assert PROGRAM is not None
-    server = RedisServer(free_port())
+    server = RedisServer(free_port(), folder / "redis.sock")
     settings = ("--port", str(server.port), "--bind", "127.0.0.1", "--requirepass", PASSWORD)
-    command = [PROGRAM, *settings, "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    files = ("--save", "", "--appendonly", "no", "--dir", folder, "--unixsocket", server.socket)
+    command = [PROGRAM, *settings, *map(str, files)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             _wait_for(server, process)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tta_llm.core._checks import at_least, positive
+from tta_llm.core._tasks import finish
 from tta_llm.core.per_loop import ClientPerLoop
 from tta_llm.errors import MissingExtraError, TTAError
 
@@ -167,10 +168,10 @@ class _Own:
         """
         if self._dropped < begun:
             self._dropped = time.monotonic()
-            await self.client.connection_pool.disconnect(inuse_connections=False)
+            await finish(self.client.connection_pool.disconnect(inuse_connections=False))
 
     async def aclose(self) -> None:
-        await self.client.connection_pool.disconnect()
+        await finish(self.client.connection_pool.disconnect())
 
 
 def _maker(url: str, timeout_seconds: float, max_connections: int) -> Callable[[], Any]:
@@ -185,7 +186,6 @@ def _maker(url: str, timeout_seconds: float, max_connections: int) -> Callable[[
             timeout=timeout_seconds,
             socket_timeout=None,  # the limit on the whole question is enough
             socket_connect_timeout=timeout_seconds,
-            socket_keepalive=True,
             protocol=2,
             retry=sdk.asyncio.retry.Retry(sdk.backoff.NoBackoff(), 1, (lost,)),
             retry_on_error=[lost],

@@ -65,8 +65,9 @@ class SQLiteStore:
 
     Args:
         path: The file.
-        max_bytes: How many bytes keys and values may have together. The file grows to a little
-            more, and does not shrink. A value that alone has more is not kept.
+        max_bytes: How many bytes keys and values may have together. The file grows to more, by a
+            third for entries of a kilobyte, and does not shrink. A value that alone has more is not
+            kept.
         max_wait_seconds: How long a call waits for others that use the file, in this process and
             in others, before it fails.
         now: The clock that values and leases are timed by, in seconds; the same one in all
