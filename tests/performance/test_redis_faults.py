@@ -27,8 +27,12 @@ CALLS: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 
 
-def at(port: int, timeout_seconds: float = 0.2) -> RedisStore:
-    return RedisStore(f"redis://:{PASSWORD}@127.0.0.1:{port}/0", timeout_seconds=timeout_seconds)
+def at(port: int, timeout_seconds: float = 0.2, max_connections: int = 20) -> RedisStore:
+    return RedisStore(
+        f"redis://:{PASSWORD}@127.0.0.1:{port}/0",
+        timeout_seconds=timeout_seconds,
+        max_connections=max_connections,
+    )
 
 
 @pytest.fixture
@@ -215,17 +219,20 @@ async def call_on(store: RedisStore, name: str, dice: random.Random) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("round_", range(3))
-async def test_in_a_storm_nobody_gets_another_s_answer(proxy: Proxy, round_: int) -> None:
+@pytest.mark.parametrize("connections", [1, 3, 20])
+async def test_in_a_storm_nobody_gets_another_s_answer(proxy: Proxy, connections: int) -> None:
+    """Nor is a place for a connection lost, which the fewest would show."""
     dice = random.Random(random.random())  # which the seed of the run decides
-    store = at(proxy.port, timeout_seconds=0.1)
+    store = at(proxy.port, 0.1, connections)
     storm = asyncio.create_task(disturb(proxy, dice))
-    given = await asyncio.gather(*(call_on(store, f"caller {name} ", dice) for name in range(20)))
+    callers = (call_on(store, f"caller {name} ", dice) for name in range(20))
+    given = await asyncio.gather(*callers)
     assert sum(given)
     assert not storm.done()
     storm.cancel()
     await asyncio.wait([storm])
     proxy.heal()
     await require_well(store)
-    assert len(proxy.links) <= 20
+    while len(proxy.links) > connections:  # noqa: ASYNC110  # the end of one may be on its way
+        await asyncio.sleep(0.002)
     await store.aclose()

@@ -161,7 +161,7 @@ def _log_changes(connection: sqlite3.Connection, until: float) -> None:
             break
         except sqlite3.OperationalError as error:
             # For this one change SQLite doesn't wait for others by itself.
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not seconds_left(until):
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not seconds_left(until):
                 raise
             time.sleep(0.002)
     connection.execute("PRAGMA synchronous = NORMAL")
