@@ -71,9 +71,10 @@ def unit_of(answer: Any, dimensions: int | None = None) -> Vector:
     if dimensions not in (None, vector.size):
         raise UnfitVectorError(
             f"the embedder gave a vector of {vector.size} dimensions, and of {dimensions} before: "
-            "vectors of two models can't be compared, so clear the cache when it changes"
+            "vectors of two models can't be compared; after a change of models, clear the cache"
         )
-    length = np.linalg.norm(vector)
+    with np.errstate(over="ignore"):  # what is too long is not finite
+        length = np.linalg.norm(vector)
     if not (np.isfinite(length) and length > 0):
         raise UnfitVectorError("the embedder gave a vector that is zero or not finite")
     return cast("Vector", (vector / length).astype(np.float32))
