@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
+from tta_llm.core._typing import PlainStep
 from tta_llm.performance.statistics import Counts
 
-__all__ = ["Embedding", "UnfitVectorError", "Vector", "unit_of"]
+__all__ = ["Embedding", "TextEmbedder", "UnfitVectorError", "Vector", "unit_of"]
 
 _log = logging.getLogger("tta_llm.performance")
 
 Vector: TypeAlias = NDArray[np.float32]
+
+TextEmbedder: TypeAlias = WorkflowPrimitive[str, Any] | PlainStep[str, Any]
+"""A step, or a function that can be one, which gives a vector for a text."""
 
 
 class UnfitVectorError(ValueError):

@@ -9,7 +9,7 @@ from typing import Any, Required, TypedDict, Unpack, cast, overload
 from tta_llm.core import WorkflowContext, WorkflowPrimitive, WrapperPrimitive, as_step
 from tta_llm.core._checks import at_least, positive
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
-from tta_llm.performance._embedding import Embedding
+from tta_llm.performance._embedding import Embedding, TextEmbedder
 from tta_llm.performance._judging import Judge
 from tta_llm.performance._questions import Questions, question_of
 from tta_llm.performance._recall import PIECES, RESULT, Miss, Recall, Search
@@ -101,27 +101,27 @@ class SemanticCache(WrapperPrimitive[In, Out]):
     def __init__(
         self,
         primitive: WorkflowPrimitive[In, Out],
-        embedder: WorkflowPrimitive[str, Any] | Callable[..., Any],
+        embedder: TextEmbedder,
         **options: Unpack[SemanticCacheOptions],
     ) -> None: ...
     @overload
     def __init__(
         self,
         primitive: AwaitedStep[In, Out],
-        embedder: WorkflowPrimitive[str, Any] | Callable[..., Any],
+        embedder: TextEmbedder,
         **options: Unpack[SemanticCacheOptions],
     ) -> None: ...
     @overload
     def __init__(
         self,
         primitive: PlainStep[In, Out],
-        embedder: WorkflowPrimitive[str, Any] | Callable[..., Any],
+        embedder: TextEmbedder,
         **options: Unpack[SemanticCacheOptions],
     ) -> None: ...
     def __init__(
         self,
         primitive: Step[In, Out],
-        embedder: WorkflowPrimitive[str, Any] | Callable[..., Any],
+        embedder: TextEmbedder,
         *,
         threshold: float,
         ttl_seconds: float,

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive, as_step
-from tta_llm.performance._embedding import Vector, unit_of
+from tta_llm.performance._embedding import TextEmbedder, Vector, unit_of
 from tta_llm.performance.details import is_reordered, question_details
 
 __all__ = ["LabelledPair", "Share", "ThresholdCalibration", "ThresholdPoint", "calibrate_threshold"]
@@ -102,7 +102,7 @@ class ThresholdCalibration(ThresholdPoint):
 
 async def calibrate_threshold(
     pairs: Iterable[LabelledPair],
-    embedder: WorkflowPrimitive[str, Any] | Callable[..., Any],
+    embedder: TextEmbedder,
     *,
     max_false_rate: float = 0.01,
     details: Callable[[str], Any] | None = question_details,
@@ -173,7 +173,7 @@ def _checked(pair: LabelledPair) -> LabelledPair:
 
 async def _scores(
     pairs: list[LabelledPair],
-    embedder: WorkflowPrimitive[str, Any] | Callable[..., Any],
+    embedder: TextEmbedder,
     details: Callable[[str], Any] | None,
     context: WorkflowContext | None,
 ) -> Vector:
