@@ -39,6 +39,10 @@ def test_any_text_has_details_and_case_is_none(text: str) -> None:
     assert question_details(text) == question_details(text.lower())
 
 
+def test_a_long_text_without_spaces_takes_no_longer_than_its_length() -> None:
+    assert question_details(";" * 1_000_000) == []
+
+
 @pytest.mark.parametrize(
     ("one", "other", "reordered"),
     [

@@ -279,6 +279,17 @@ async def test_anything_but_a_single_question_in_text_passes(other: Any) -> None
     await cached.invalidate(other)
 
 
+async def test_a_text_too_long_for_a_question_passes() -> None:
+    """An embedder that reads its beginning only would take it for any other that begins alike."""
+    inner = counted()
+    cached = remember(inner, lambda text: [ord(text[0]), 1.0])
+    for end in "xy":
+        long = "a" * 250 + end
+        assert await cached.execute(long, WorkflowContext()) == [long]
+        await cached.execute(long[1:], WorkflowContext())
+    assert (inner.call_count, cached.statistics.passed, cached.statistics.hits) == (3, 2, 1)
+
+
 def apart(data: Any) -> tuple[str, Any] | None:
     return (data["q"], data["language"]) if "q" in data else None
 
@@ -647,6 +658,7 @@ def test_there_is_no_default_threshold() -> None:
     [
         ({"ttl_seconds": 0}, "ttl_seconds must be"),
         ({"max_entries": 0}, "max_entries must be"),
+        ({"max_question_chars": 0}, "max_question_chars must be"),
         ({"embed_timeout_seconds": -1}, "embed_timeout_seconds must be"),
         ({"vary": "tenant"}, "vary= is several names"),
         ({"text": "q"}, "text= is a function, not 'q'"),

@@ -33,34 +33,38 @@ class Questions:
     """Takes inputs apart.
 
     Args:
-        text: Gives the question and the rest of an input; None when it asks no single question.
+        text: Gives the question and the rest of an input; None when it asks no single question. In
+            its absence, `question_of`.
         details: Gives what of the question must be equal exactly.
         vary: The names in the context's data that must be equal.
         ignore: Those that the step may read although they need not be.
+        max_chars: A text that is longer is no question.
     """
 
     def __init__(
         self,
-        text: Callable[[Any], tuple[str, Any] | None],
+        text: Callable[[Any], tuple[str, Any] | None] | None,
         details: Callable[[str], Any] | None,
         vary: Iterable[str],
         ignore: Iterable[str],
+        max_chars: int,
     ) -> None:
         for argument, function in (("text", text), ("details", details)):
             if function is not None and not callable(function):
                 raise TypeError(f"{argument}= is a function, not {function!r}")
-        self._text, self._details = text, details
+        self._text = question_of if text is None else text
+        self._details, self._max_chars = details, max_chars
         self._keying = Keying(None, vary, ignore, b"")
 
     def of(self, input_data: Any, context: WorkflowContext) -> Asked | None:
-        """Give the question of an input; None when it asks no single one, or nothing.
+        """Give the question of an input; None when it asks no single one.
 
         Raises:
             TypeError: When `text` gives anything else.
             UnkeyableError: When what must be equal is no plain data.
         """
         question, rest = _checked(self._text(input_data)) or ("", None)
-        if not question.strip():
+        if not question.strip() or len(question) > self._max_chars:
             return None
         details = None if self._details is None else self._details(question)
         try:

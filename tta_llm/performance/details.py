@@ -8,7 +8,7 @@ from typing import Final
 
 __all__ = ["is_reordered", "question_details"]
 
-_WORD: Final = re.compile(r"\S*\d\S*|°\s?[cf]\b|[$€£¥%]|[^\W\d_]+(?:'[^\W\d_]+)?")
+_WORD: Final = re.compile(r"°[cf]\b|[$€£¥%]|[^\W\d_]+(?:'[^\W\d_]+)?")
 _AROUND: Final = "\"'.,:;!?()[]{}"
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3})")
 
@@ -120,7 +120,7 @@ def question_details(question: str) -> list[str]:
 def _details(question: str) -> Iterator[str]:
     after_number = False
     for word in _words(question):
-        is_number = any(map(str.isdigit, word))
+        is_number = _has_digit(word)
         if is_number:
             yield word
         elif word in _TELLING:
@@ -144,5 +144,12 @@ def is_reordered(one: str, other: str) -> bool:
 def _words(text: str) -> list[str]:
     """Split a text in lower case into words and whatever has a digit in it, such as "3.11"."""
     plain = _THOUSANDS.sub("", text.lower().replace("’", "'"))
-    found = (word.strip(_AROUND).replace(" ", "") for word in _WORD.findall(plain))
-    return [word for word in found if word]
+    return [word for chunk in plain.split() for word in _words_in(chunk)]
+
+
+def _words_in(chunk: str) -> list[str]:
+    return [chunk.strip(_AROUND)] if _has_digit(chunk) else _WORD.findall(chunk)
+
+
+def _has_digit(text: str) -> bool:
+    return any(map(str.isdigit, text))

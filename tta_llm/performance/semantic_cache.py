@@ -11,7 +11,7 @@ from tta_llm.core._checks import at_least, positive
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.performance._embedding import Embedding, TextEmbedder
 from tta_llm.performance._judging import Judge
-from tta_llm.performance._questions import Questions, question_of
+from tta_llm.performance._questions import Questions
 from tta_llm.performance._recall import PIECES, RESULT, Miss, Recall, Search
 from tta_llm.performance._vectors import Found, VectorTable
 from tta_llm.performance.details import question_details
@@ -31,6 +31,7 @@ class SemanticCacheOptions(TypedDict, total=False):
     ignore: Iterable[str]
     text: Callable[[Any], tuple[str, Any] | None] | None
     details: Callable[[str], Any] | None
+    max_question_chars: int
     store_if: Callable[[Any], bool] | None
     embed_timeout_seconds: float
     name: str | None
@@ -61,18 +62,21 @@ class SemanticCache(WrapperPrimitive[In, Out]):
 
     Args:
         primitive: The step.
-        embedder: Gives a vector for a text. When it fails, is slow or gives no vector of its kind,
-            the call is a miss and not remembered.
+        embedder: Gives a vector for a text; what it uses counts in the request. When it fails, is
+            slow or gives no vector of its kind, the call is a miss and not remembered.
         threshold: The least cosine, above 0 and at most 1. It depends on the embedder and on your
             questions: `calibrate_threshold` finds it.
         ttl_seconds: How long an answer is good for, above 0.
-        max_entries: When there are more in memory, the one that was not used for longest goes.
+        max_entries: When there are more in memory, the one that was not used for longest goes. A
+            question is compared with all: 10,000 of 384 dimensions take some 5 ms.
         vary: The names in `context.data` that make a difference, such as `("tenant",)`.
         ignore: Names there that the step reads, and that make none.
         text: Takes other inputs apart: gives the question and, as plain data, all else that makes
             a difference, as `(question, rest)`; None for an input that is to pass.
         details: Gives what of a question must be equal exactly. The default reads English. None
             leaves all to the embedding; then also the same words in another order may match.
+        max_question_chars: What is longer passes. It carries data, and embedders that read no more
+            than the beginning (all-MiniLM-L6-v2: 256 word pieces) take it for any other such text.
         store_if: Whether to remember an answer (of a stream, the tuple of its pieces).
         embed_timeout_seconds: No call waits longer for the embedder.
         name: What spans and errors call it; metrics too, in place of the step's name.
@@ -130,6 +134,7 @@ class SemanticCache(WrapperPrimitive[In, Out]):
         ignore: Iterable[str] = (),
         text: Callable[[Any], tuple[str, Any] | None] | None = None,
         details: Callable[[str], Any] | None = question_details,
+        max_question_chars: int = 250,
         store_if: Callable[[Any], bool] | None = None,
         embed_timeout_seconds: float = 1.0,
         name: str | None = None,
@@ -139,8 +144,9 @@ class SemanticCache(WrapperPrimitive[In, Out]):
         self.embedder: WorkflowPrimitive[str, Any] = as_step(embedder)
         self._counts = Counts(name or self.primitive.name)
         limit = positive(embed_timeout_seconds, "embed_timeout_seconds")
+        longest = at_least(1, max_question_chars, "max_question_chars")
         self._recall = Recall(
-            Questions(question_of if text is None else text, details, vary, ignore),
+            Questions(text, details, vary, ignore, longest),
             Embedding(self.embedder, limit, self._counts),
             VectorTable(at_least(1, max_entries, "max_entries"), self._counts),
             Judge(self._counts, store_if),
@@ -202,7 +208,8 @@ class SemanticCache(WrapperPrimitive[In, Out]):
     async def invalidate(self, input_data: In, context: WorkflowContext | None = None) -> None:
         """Forget the answers to a question and to those taken for the same, streams too.
 
-        What is being computed meanwhile, for whichever question, is not remembered.
+        What is being computed meanwhile, for whichever question, is not remembered. Without its
+        embedding, only the answers to the very same words are forgotten.
 
         Args:
             input_data: As for `execute`.
