@@ -26,6 +26,7 @@ from tta_llm.performance.details import is_reordered
         ("Is it 3 days or two months?", ["3", "day", "2", "month"]),
         ("What is 20 °C in °F?", ["20", "celsius", "fahrenheit"]),
         ("What are 5 kilometres in miles?", ["5", "km", "mile"]),
+        ("Is a < b in C++? I dont know.", ["<", "+", "+", "not"]),
         ("Is one of them with a visa?", []),
         ("", []),
     ],

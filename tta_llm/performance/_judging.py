@@ -61,7 +61,7 @@ class Judge:
         self._counts, self._store_if = counts, store_if
         self._warned_of: set[str] = set()
 
-    def admits(self, value: Any, notes: Notes, *, is_kept: bool = True) -> bool:
+    def admits(self, value: Any, notes: Notes, *, is_kept: bool) -> bool:
         """Tell whether a result may be kept.
 
         Args:

@@ -8,7 +8,7 @@ from typing import Final
 
 __all__ = ["is_reordered", "question_details"]
 
-_WORD: Final = re.compile(r"°[cf]\b|[$€£¥%]|[^\W\d_]+(?:'[^\W\d_]+)?")
+_WORD: Final = re.compile(r"°[cf]\b|[$€£¥%+*#<>=]|[^\W\d_]+(?:'[^\W\d_]+)?")
 _AROUND: Final = "\"'.,:;!?()[]{}"
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3})")
 
@@ -42,6 +42,7 @@ thousand thousands
 million millions
 billion billions
 not no never without nobody none nothing neither nor cannot except excluding
+not dont doesnt didnt isnt arent wasnt cant wont
 monday mondays
 tuesday tuesdays
 wednesday wednesdays
@@ -63,6 +64,12 @@ december
 today
 tomorrow
 yesterday
++
+*
+#
+<
+>
+=
 % percent
 km kilometre kilometres kilometer kilometers
 cm centimetre centimetres centimeter centimeters
@@ -100,7 +107,7 @@ metre m
 
 
 def question_details(question: str) -> list[str]:
-    """Give the numbers, negations, dates and units of an English question, in its order.
+    """Give the numbers, signs, negations, dates and units of an English question, in its order.
 
     Two questions that differ in one of them alone have embeddings as near as two that mean the
     same. What is told otherwise ("2024-05-01", "1 May 2024") counts as different, which is a miss
