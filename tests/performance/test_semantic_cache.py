@@ -429,7 +429,17 @@ async def test_an_embedder_that_fails_or_gives_garbage_is_a_miss(
     assert re.search(told, caplog.text)
     assert "secret" not in caplog.text
     assert await cached.lookup("my secret") is None
-    await cached.invalidate("my secret")
+
+
+async def test_who_asks_to_forget_is_told_when_the_embedder_fails() -> None:
+    values = [[1.0, 0.0], ConnectionError("down"), [1.0, 0.0]]
+    cached = remember(counted(), MockPrimitive(values=values))
+    await cached.execute("a@0", WorkflowContext())
+    with pytest.raises(ConnectionError):
+        await cached.invalidate("b@5")
+    assert cached.statistics.entries == 1
+    await cached.invalidate("b@5")
+    assert cached.statistics.entries == 0
 
 
 async def test_vectors_of_another_size_are_refused_until_the_cache_is_cleared(
@@ -661,8 +671,9 @@ def test_there_is_no_default_threshold() -> None:
         ({"max_question_chars": 0}, "max_question_chars must be"),
         ({"embed_timeout_seconds": -1}, "embed_timeout_seconds must be"),
         ({"vary": "tenant"}, "vary= is several names"),
-        ({"text": "q"}, "text= is a function, not 'q'"),
-        ({"details": 7}, "details= is a function, not 7"),
+        ({"text": "q"}, "text= is a plain function of the input, not 'q'"),
+        ({"details": 7}, "details= is a plain function of the question, not 7"),
+        ({"store_if": 7}, "store_if= is a plain function of the result, not 7"),
     ],
 )
 def test_bad_arguments_are_refused(options: dict[str, Any], told: str) -> None:

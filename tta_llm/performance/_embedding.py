@@ -40,13 +40,23 @@ class Embedding:
     ) -> None:
         self._embedder, self._limit, self._counts = embedder, limit_seconds, counts
 
+    async def required(
+        self, question: str, context: WorkflowContext, dimensions: int | None
+    ) -> Vector:
+        """Give the vector of a question, of length 1.
+
+        Raises:
+            Exception: What the embedder raises, when its time is up, and what `unit_of` refuses.
+        """
+        in_time = context.child(timeout_seconds=self._limit)
+        return unit_of(await self._embedder.execute(question, in_time), dimensions)
+
     async def of(
         self, question: str, context: WorkflowContext, dimensions: int | None
     ) -> Vector | None:
-        """Give the vector of a question, of length 1; None when there is none to be had in time."""
-        in_time = context.child(timeout_seconds=self._limit)
+        """Give the vector of a question; None when there is none to be had in time."""
         try:
-            return unit_of(await self._embedder.execute(question, in_time), dimensions)
+            return await self.required(question, context, dimensions)
         except UnfitVectorError as error:
             reason = str(error)
         except Exception as error:  # its text may hold the question

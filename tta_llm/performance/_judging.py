@@ -9,6 +9,7 @@ from typing import Any
 from tta_llm.errors import BudgetExceededError, CallRefusedError, ProviderError
 from tta_llm.messages import StreamRestart
 from tta_llm.performance._fields import NotKept
+from tta_llm.performance._keying import require_plain_function
 from tta_llm.performance._notes import Notes
 from tta_llm.performance.statistics import Counts
 
@@ -59,6 +60,8 @@ class Judge:
     """
 
     def __init__(self, counts: Counts, store_if: Callable[[Any], bool] | None) -> None:
+        if store_if is not None:
+            require_plain_function(store_if, "store_if= is a plain function of the result")
         self._counts, self._store_if = counts, store_if
         self._warned_of: set[str] = set()
 

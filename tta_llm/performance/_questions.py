@@ -9,7 +9,7 @@ from typing import Any
 from tta_llm.core.context import WorkflowContext
 from tta_llm.errors import UnkeyableError
 from tta_llm.messages import ChatRequest, Message, TextPart
-from tta_llm.performance._keying import Keying
+from tta_llm.performance._keying import Keying, require_plain_function
 
 __all__ = ["Asked", "Questions", "question_of"]
 
@@ -49,9 +49,10 @@ class Questions:
         ignore: Iterable[str],
         max_chars: int,
     ) -> None:
-        for argument, function in (("text", text), ("details", details)):
-            if function is not None and not callable(function):
-                raise TypeError(f"{argument}= is a function, not {function!r}")
+        if text is not None:
+            require_plain_function(text, "text= is a plain function of the input")
+        if details is not None:
+            require_plain_function(details, "details= is a plain function of the question")
         self._text = question_of if text is None else text
         self._details, self._max_chars = details, max_chars
         self._keying = Keying(None, vary, ignore, b"")

@@ -13,7 +13,7 @@ from tta_llm.performance._entry import Computed, Entry
 from tta_llm.performance._fields import NotKept
 from tta_llm.performance._judging import Judge, final_pieces
 from tta_llm.performance._notes import Notes
-from tta_llm.performance._questions import Asked, Questions
+from tta_llm.performance._questions import Questions
 from tta_llm.performance._vectors import Found, Place, VectorTable
 from tta_llm.performance.details import is_reordered
 
@@ -85,7 +85,8 @@ class Recall:
         found = self._table.at(place, context.clock.now())
         if found is not None:
             return Search(place, asked.known, found, found.score)
-        vector = await self._vector(asked, context)
+        size = self._table.dimensions
+        vector = await self._embedding.of(asked.question, context, size)
         if vector is None:
             return Search(place, asked.known)
         nearest = self._table.nearest(place.partition, vector, context.clock.now())
@@ -113,20 +114,19 @@ class Recall:
         if asked is None:
             return
         self.times_forgotten += 1
-        vector = await self._vector(asked, context)
-        for kind in (RESULT, PIECES):
-            place = Place(kind + asked.partition, asked.question)
-            self._table.drop(place)
-            if vector is not None:
-                self._table.drop_near(place.partition, vector, self._least)
+        partitions = [kind + asked.partition for kind in (RESULT, PIECES)]
+        for each in partitions:
+            self._table.drop(Place(each, asked.question))
+        # Who asks to forget must know when it wasn't done: this fails as the embedder does.
+        size = self._table.dimensions
+        vector = await self._embedding.required(asked.question, context, size)
+        for each in partitions:
+            self._table.drop_near(each, vector, self._least)
 
     def clear(self) -> None:
         """Forget all."""
         self.times_forgotten += 1
         self._table.clear()
-
-    async def _vector(self, asked: Asked, context: WorkflowContext) -> Vector | None:
-        return await self._embedding.of(asked.question, context, self._table.dimensions)
 
     def _means_the_same(self, question: str, nearest: Found) -> bool:
         if nearest.score < self._least:

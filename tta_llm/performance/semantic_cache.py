@@ -75,8 +75,8 @@ class SemanticCache(WrapperPrimitive[In, Out]):
             a difference, as `(question, rest)`; None for an input that is to pass.
         details: Gives what of a question must be equal exactly. The default reads English. None
             leaves all to the embedding; then also the same words in another order may match.
-        max_question_chars: What is longer passes. It carries data, and embedders that read no more
-            than the beginning (all-MiniLM-L6-v2: 256 word pieces) take it for any other such text.
+        max_question_chars: What is longer passes: it carries data, and embedders may read only its
+            beginning (all-MiniLM-L6-v2: 256 word pieces).
         store_if: Whether to remember an answer (of a stream, the tuple of its pieces).
         embed_timeout_seconds: No call waits longer for the embedder.
         name: What spans and errors call it; metrics too, in place of the step's name.
@@ -208,12 +208,14 @@ class SemanticCache(WrapperPrimitive[In, Out]):
     async def invalidate(self, input_data: In, context: WorkflowContext | None = None) -> None:
         """Forget the answers to a question and to those taken for the same, streams too.
 
-        What is being computed meanwhile, for whichever question, is not remembered. Without its
-        embedding, only the answers to the very same words are forgotten.
+        What is being computed meanwhile, for whichever question, is not remembered.
 
         Args:
             input_data: As for `execute`.
             context: The same; what `vary` names is looked up there.
+
+        Raises:
+            Exception: What the embedder raises; then only the very same words are forgotten.
         """
         await self._recall.forget(input_data, _given(context))
 
