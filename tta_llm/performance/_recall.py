@@ -131,8 +131,7 @@ class Recall:
     def _means_the_same(self, question: str, nearest: Found) -> bool:
         if nearest.score < self._least:
             return False
-        known = nearest.remembered.place.question
-        return not (self._refuses_reordered and is_reordered(question, known))
+        return not (self._refuses_reordered and is_reordered(question, nearest.question))
 
 
 class Miss:

@@ -59,6 +59,11 @@ class Found(NamedTuple):
     remembered: Remembered
     score: float
 
+    @property
+    def question(self) -> str:
+        """What was asked when it was given."""
+        return self.remembered.place.question
+
 
 class _Group:
     """The answers of one partition, their vectors side by side in a matrix that grows."""

@@ -7,7 +7,6 @@ from typing import Any, Generic
 
 from tta_llm.core._typing import Out
 from tta_llm.messages import CacheMatch, ChatResponse, Finish
-from tta_llm.performance._vectors import Found
 
 __all__ = ["Match", "marked"]
 
@@ -30,8 +29,8 @@ class Match(Generic[Out]):
         return f"Match({type(self.result).__name__}, score={self.score:.3f})"
 
 
-def marked(value: Any, found: Found) -> Any:
+def marked(value: Any, question: str, score: float) -> Any:
     """Say so on a model's answer or at the end of its stream; other values have no place for it."""
     if not isinstance(value, (ChatResponse, Finish)):
         return value
-    return replace(value, cache_match=CacheMatch(found.remembered.place.question, found.score))
+    return replace(value, cache_match=CacheMatch(question, score))

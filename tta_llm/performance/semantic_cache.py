@@ -160,8 +160,8 @@ class SemanticCache(WrapperPrimitive[In, Out]):
         search = await self._search(RESULT, input_data, context)
         if search is None:
             return await self.primitive.execute(input_data, context)
-        if search.found is not None:
-            return cast("Out", marked(self._give(search.found, context), search.found))
+        if (found := search.found) is not None:
+            return cast("Out", marked(self._give(found, context), found.question, found.score))
         miss = Miss(search, context, self._recall.times_forgotten)
         result = await self.primitive.execute(input_data, miss.context)
         self._recall.keep(miss, result)
@@ -172,7 +172,7 @@ class SemanticCache(WrapperPrimitive[In, Out]):
         search = await self._search(PIECES, input_data, context)
         if search is not None and search.found is not None:
             for piece in self._give(search.found, context):
-                yield marked(piece, search.found)
+                yield marked(piece, search.found.question, search.found.score)
             return
         miss = None if search is None else Miss(search, context, self._recall.times_forgotten)
         inner = context if miss is None else miss.context
@@ -199,11 +199,10 @@ class SemanticCache(WrapperPrimitive[In, Out]):
             None when `execute` would run the step.
         """
         search = await self._recall.search(RESULT, input_data, _given(context))
-        if search is None or search.found is None:
+        if search is None or (found := search.found) is None:
             return None
-        remembered, score = search.found
-        result = marked(remembered.entry.give(), search.found)
-        return Match(cast("Out", result), remembered.place.question, score)
+        result = marked(found.remembered.entry.give(), found.question, found.score)
+        return Match(cast("Out", result), found.question, found.score)
 
     async def invalidate(self, input_data: In, context: WorkflowContext | None = None) -> None:
         """Forget the answers to a question and to those taken for the same, streams too.
@@ -229,7 +228,7 @@ class SemanticCache(WrapperPrimitive[In, Out]):
         return self._counts.statistics()
 
     def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:
-        """The step inside, and the embedder."""
+        """The step and the embedder."""
         return [*super().children(), ("compared by", self.embedder)]
 
     async def _search(self, kind: bytes, input_data: In, context: WorkflowContext) -> Search | None:

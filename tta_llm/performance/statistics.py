@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -87,10 +88,11 @@ class Counts:
         self.name: str = name
         # Several event loops, each in its thread, may share one workflow; and while it is held, the
         # garbage collector may close a call that somebody dropped.
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[bool] = threading.RLock()
         self._events: Counter[str] = Counter()
         self.hits = 0
-        self.seconds = self.dollars = 0.0
+        self.seconds: float = 0.0
+        self.dollars: float = 0.0
         self.entries = self.bytes = 0
         """Kept by the table of entries."""
         watch(self)
