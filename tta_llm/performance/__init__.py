@@ -6,7 +6,10 @@ from tta_llm.performance.cache import CacheOptions, CachePrimitive
 from tta_llm.performance.details import question_details
 from tta_llm.performance.keys import cache_key
 from tta_llm.performance.match import Match
+from tta_llm.performance.memory_store import MemoryStore
+from tta_llm.performance.redis_store import RedisStore
 from tta_llm.performance.semantic_cache import SemanticCache, SemanticCacheOptions
+from tta_llm.performance.sqlite_store import SQLiteStore
 from tta_llm.performance.statistics import CacheStatistics
 from tta_llm.performance.store import CacheStore
 from tta_llm.performance.threshold import (
@@ -24,6 +27,9 @@ __all__ = [
     "CacheStore",
     "LabelledPair",
     "Match",
+    "MemoryStore",
+    "RedisStore",
+    "SQLiteStore",
     "SemanticCache",
     "SemanticCacheOptions",
     "Share",
