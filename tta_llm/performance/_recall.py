@@ -90,11 +90,12 @@ class Recall:
         if vector is None:
             return Search(place, asked.known)
         nearest = self._table.nearest(place.partition, vector, context.clock.now())
-        score = None if nearest is None else nearest.score
-        if nearest is None or not self._means_the_same(asked.question, nearest):
-            return Search(place, asked.known, None, score, vector)
-        self._table.use(nearest.remembered)
-        return Search(place, asked.known, nearest, score, vector)
+        if nearest is None:
+            return Search(place, asked.known, vector=vector)
+        found = nearest if self._means_the_same(asked.question, nearest) else None
+        if found is not None:
+            self._table.use(found.remembered)
+        return Search(place, asked.known, found, nearest.score, vector)
 
     def keep(self, miss: Miss, value: Any) -> None:
         """Remember the answer to a question, if it may be."""
