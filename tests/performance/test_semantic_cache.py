@@ -458,6 +458,24 @@ async def test_vectors_of_another_size_are_refused_until_the_cache_is_cleared(
     assert await cached.execute("d", WorkflowContext()) == ["c"]
 
 
+async def test_a_vector_of_another_size_that_comes_late_is_compared_with_none() -> None:
+    async def embed(text: str, context: WorkflowContext) -> list[float]:
+        if text == "late":
+            await context.clock.sleep(0.5)
+            return [1.0, 0.0]
+        return [1.0, 0.0, 0.0]
+
+    clock = VirtualClock()
+    cached = remember(counted(), embed)
+    late = asyncio.ensure_future(cached.execute("late", WorkflowContext(clock=clock)))
+    await clock.advance(0.1)
+    await cached.execute("early", WorkflowContext(clock=clock))
+    await clock.advance(0.5)
+    assert await late == ["late"]
+    assert await cached.execute("like early", WorkflowContext(clock=clock)) == ["early"]
+    assert cached.statistics.entries == 1
+
+
 async def test_a_slow_embedder_delays_a_call_by_its_limit_and_no_more() -> None:
     clock = VirtualClock(auto_advance=True)
     slow = MockPrimitive(return_value=[1.0], delay_seconds=60)
