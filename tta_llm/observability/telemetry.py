@@ -173,7 +173,9 @@ def tell(event: str, target: str, **attributes: str | float) -> None:
     span.add_event(f"tta.{event}", {names.TARGET: target, **attributes})
 
 
-def tell_cache(event: str, target: str, seconds: float, dollars: float) -> None:
+def tell_cache(
+    event: str, target: str, seconds: float, dollars: float, score: float | None = None
+) -> None:
     """Count what a cache did, and say on the current span how it answered, if anybody listens.
 
     Args:
@@ -181,6 +183,7 @@ def tell_cache(event: str, target: str, seconds: float, dollars: float) -> None:
         target: The cache's name.
         seconds: How much time it saved.
         dollars: How much money it saved.
+        score: How near the nearest question that it remembers comes.
     """
     if not configured():
         return
@@ -188,6 +191,8 @@ def tell_cache(event: str, target: str, seconds: float, dollars: float) -> None:
     instruments.cache_events.add(1, {names.EVENT: event, names.TARGET: target})
     if event in names.CACHE_ANSWERS:
         trace.get_current_span().set_attribute(names.CACHE, event)
+    if score is not None:
+        trace.get_current_span().set_attribute(names.CACHE_SCORE, score)
     if seconds:
         instruments.cache_seconds.add(seconds, {names.TARGET: target})
     if dollars:
