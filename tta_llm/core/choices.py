@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar, cast, overload
 
+from opentelemetry import trace
+
 from tta_llm.core import _joins
 from tta_llm.core._functions import runner
 from tta_llm.core._paths import add_place
@@ -15,6 +17,7 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step, checked_function
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import CompositionError, UnknownRouteError
+from tta_llm.observability import configured, names
 
 __all__ = ["ConditionalPrimitive", "RouterPrimitive"]
 
@@ -262,6 +265,8 @@ class RouterPrimitive(_Choice[In, Out]):
             if self.default is None:
                 raise UnknownRouteError(route, self.routes)
             route = self.default
+        if configured():
+            trace.get_current_span().set_attribute(names.CHOICE, route)
         return f"route {route!r}", self.routes[route]
 
     def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, cast
 
 from tta_llm.errors import (
     AllFailedError,
+    AnswerRejectedError,
     AuthenticationError,
     BudgetExceededError,
     CallRefusedError,
@@ -73,7 +74,13 @@ def is_targets_fault(error: BaseException) -> bool:
 # A provider that doesn't take this key, or doesn't know this model, is not all providers.
 _LASTING = (AuthenticationError, PermissionDeniedError, UnknownModelError)
 _LASTING_STATUSES = frozenset({401, 403})
-_ELSEWHERE = (*_LASTING, BudgetExceededError, CallRefusedError, ContextLengthError)
+_ELSEWHERE = (
+    *_LASTING,
+    AnswerRejectedError,
+    BudgetExceededError,
+    CallRefusedError,
+    ContextLengthError,
+)
 
 
 def another_can_mend(error: BaseException, *, filtered: bool) -> bool:
