@@ -85,6 +85,9 @@ class KeylessModel(WorkflowPrimitive[ChatInput, ChatResponse]):
 class Canned(WrapperPrimitive[Any, ChatResponse]):
     """Gives what a function gives as a model's answer, and a text as one that cost nothing."""
 
+    def __init__(self, primitive: WorkflowPrimitive[Any, Any]) -> None:
+        super().__init__(primitive, label="as a model's answer")
+
     async def execute(self, input_data: Any, context: WorkflowContext) -> ChatResponse:
         """Call the function."""
         given: Any = await self.primitive.execute(input_data, context)

@@ -100,7 +100,7 @@ def _step(choice: Link, tiers: Mapping[str, str]) -> WorkflowPrimitive[Any, Any]
         return Canned(step) if isinstance(step, FunctionStep) else step
     # No model's name has a space, and a sentence has.
     if any(map(str.isspace, choice)):
-        return Canned(FunctionStep(lambda _: choice, name="canned"), label="as it is")
+        return Canned(FunctionStep(lambda _: choice, name="canned"))
     return model_of(tiers.get(choice, choice))
 
 

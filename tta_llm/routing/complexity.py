@@ -218,6 +218,6 @@ def _checked(thresholds: Sequence[float], routes: int) -> tuple[float, ...]:
             if routes > 1
             else "a router by complexity needs two routes or more, the cheapest first"
         )
-    if any(one > other for one, other in pairwise((0.0, *thresholds, 1.0))):
+    if not all(one <= other for one, other in pairwise((0.0, *thresholds, 1.0))):
         raise CompositionError(f"thresholds rise from 0 to 1, and {list(thresholds)} do not")
     return tuple(thresholds)
