@@ -65,7 +65,7 @@ async def test_a_choice_that_is_added_takes_keys_and_moves_no_other(
         assert await many.execute("y", context) == now
 
 
-# ---------------------------------------------------------------------- circuits and calls under way
+# -------------------------------------------------------------------- circuits and calls under way
 
 
 class Choice:

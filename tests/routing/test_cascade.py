@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.observability.recorder import Spans
-from tta_llm import Budget, WorkflowContext, WorkflowPrimitive, step
+from tta_llm import Budget, WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import (
     AnswerRejectedError,
     BudgetExceededError,
@@ -147,9 +147,9 @@ async def test_an_error_is_raised_with_its_tier(*, streamed: bool) -> None:
     with pytest.raises(ServerError) as told:
         await ask(Cascade([model("down", ServerError("x")), large], sure), streamed=streamed)
     assert told.value.__notes__ == ["in tier 1 of 2 'down'"]
+    cascade = Cascade([model("small", "?"), model("down", ServerError("x"))], sure)
     with pytest.raises(ServerError) as told:
-        down = model("down", ServerError("x"))
-        await ask(Cascade([model("small", "?"), down], sure), streamed=streamed)
+        await ask(cascade, streamed=streamed)
     assert told.value.__notes__ == ["in tier 2 of 2 'down'"]
     assert large.call_count == 0
 
@@ -241,13 +241,13 @@ async def test_a_stream_of_no_model_is_the_result() -> None:
 async def test_cancellation_passes_through() -> None:
     begun = asyncio.Event()
 
-    @step
-    async def waits(data: str) -> str:
+    async def wait(data: Any) -> None:
         begun.set()
-        return await asyncio.Event().wait()  # type: ignore[return-value]
+        await asyncio.Event().wait()
 
     large = model("large", "x")
-    task = asyncio.ensure_future(Cascade([waits, large], sure).execute("Hi", WorkflowContext()))
+    cascade: Any = Cascade([MockPrimitive(function=wait), large], sure)
+    task = asyncio.ensure_future(cascade.execute("Hi", WorkflowContext()))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
