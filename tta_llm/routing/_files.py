@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FileKind", "rounded"]
+__all__ = ["FileKind", "name_of", "rounded"]
 
 
 class FileKind(NamedTuple):
@@ -60,3 +60,8 @@ class FileKind(NamedTuple):
 def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Keep five digits, which stay the same in a file and back."""
     return np.array([float(f"{value:.5g}") for value in values])
+
+
+def name_of(scorer: object) -> str:
+    """Name a scorer without its settings: a function by its name, an object by its class."""
+    return str(getattr(scorer, "__qualname__", type(scorer).__qualname__))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tta_llm.messages import ChatInput
-from tta_llm.routing._files import FileKind
+from tta_llm.routing._files import FileKind, name_of
 from tta_llm.routing._grams import gram_rows
 from tta_llm.routing._learned import Learned, learn
 from tta_llm.routing.outcomes import Outcome, qualities, tiers_of
 from tta_llm.routing.prompt_complexity import PromptComplexity
 from tta_llm.routing.scoring import Score, Scorer
 
-__all__ = ["FittedScorer"]
+__all__ = ["FittedScorer", "out_of_fold_scores"]
 
 _FILE = FileKind("tta_llm.routing.FittedScorer", 1)
 
@@ -112,7 +113,7 @@ class FittedScorer:
 
     def to_dict(self) -> dict[str, Any]:
         """Give what `save` writes, as plain data."""
-        return _FILE.labelled({"base": _name(self.base), **self._learned.to_dict()})
+        return _FILE.labelled({"base": name_of(self.base), **self._learned.to_dict()})
 
     @classmethod
     def load(cls, path: Path | str, *, base: Scorer | None = None) -> Self:
@@ -137,14 +138,45 @@ class FittedScorer:
         """
         content = _FILE.checked(content, "this")
         base = PromptComplexity() if base is None else base
-        if content.get("base") != _name(base):
+        if content.get("base") != name_of(base):
             raise ValueError(
-                f"this was fitted with the base {content.get('base')!r}, not {_name(base)!r}: "
+                f"this was fitted with the base {content.get('base')!r}, not {name_of(base)!r}: "
                 "give that as base="
             )
         return cls(base, Learned.from_dict(content))
 
 
-def _name(scorer: Scorer) -> str:
-    """Name a scorer without its settings: a function by its name, an object by its class."""
-    return str(getattr(scorer, "__qualname__", type(scorer).__qualname__))
+def out_of_fold_scores(
+    outcomes: Sequence[Outcome],
+    *,
+    base: Scorer | None = None,
+    tiers: Sequence[str] | None = None,
+    folds: int = 5,
+    seed: int = 0,
+    on_fold: Callable[[int, int], object] | None = None,
+) -> NDArray[np.float64]:
+    """Score each prompt by a scorer that was fitted without it: what evaluation needs.
+
+    Args:
+        outcomes: Prompts with a score for each tier, at least as many as folds.
+        base: As `FittedScorer.fit` takes it.
+        tiers: As `FittedScorer.fit` takes it.
+        folds: So many parts are each left out once.
+        seed: Which prompts are in which part.
+        on_fold: Told how many parts are done, and how many there are.
+
+    Raises:
+        ValueError: When there are fewer outcomes than folds.
+    """
+    if len(outcomes) < folds:
+        raise ValueError(f"{len(outcomes)} outcomes can't be parted into {folds} folds")
+    part_of = np.random.default_rng(seed).permutation(len(outcomes)) % folds
+    scores = np.zeros(len(outcomes))
+    for part in range(folds):
+        known = [outcomes[place] for place in np.flatnonzero(part_of != part).tolist()]
+        scorer = FittedScorer.fit(known, base=base, tiers=tiers)
+        for place in np.flatnonzero(part_of == part).tolist():
+            scores[place] = scorer(outcomes[place].prompt).value
+        if on_fold is not None:
+            on_fold(part + 1, folds)
+    return scores
