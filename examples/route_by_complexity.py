@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from tta_llm import Budget, WorkflowContext
-from tta_llm.messages import ChatInput
 from tta_llm.providers import Price
-from tta_llm.routing import ComplexityRouter, FallbackChain, Score
+from tta_llm.routing import ComplexityRouter, FallbackChain
 from tta_llm.testing import FakeChatModel
 
 PROMPTS = [
     "Hello!",
     "What is the capital of France?",
     "Compare two ways to store sessions, and say which you would take, and why.",
-    "Prove that there are infinitely many primes.",
+    "Prove that there are infinitely many primes, and that none of them is the last.",
 ]
-
-
-def difficulty(prompt: ChatInput) -> Score:
-    """Score a prompt by a few words; `tta_llm.routing` has a scorer that knows more."""
-    text = str(prompt).lower()
-    told = {"prove": "asks for a proof", "compare": "asks for a comparison", "why": "asks why"}
-    reasons = tuple(reason for word, reason in told.items() if word in text)
-    return Score(min(1.0, 0.1 + 0.25 * len(reasons) + 0.6 * ("prove" in text)), reasons)
 
 
 def model(name: str, dollars: float) -> FakeChatModel:
@@ -36,8 +27,6 @@ router = ComplexityRouter(
         "balanced": model("middle", 1),
         "quality": FallbackChain([model("large", 4), model("large elsewhere", 5)]),
     },
-    scorer=difficulty,
-    thresholds=(0.3, 0.7),
 )
 
 for prompt in PROMPTS:

@@ -14,7 +14,7 @@ from tests.observability.recorder import Spans
 from tests.routing.prompts import by_number
 from tta_llm import Budget, WorkflowContext, WorkflowPrimitive
 from tta_llm.core import RouterPrimitive, SequentialPrimitive
-from tta_llm.errors import BudgetExceededError, CannotServeError, CompositionError, ServerError
+from tta_llm.errors import CannotServeError, CompositionError, ServerError
 from tta_llm.messages import (
     ChatRequest,
     ChatResponse,
@@ -28,7 +28,14 @@ from tta_llm.messages import (
 from tta_llm.observability import names
 from tta_llm.providers import ModelInfo, Price
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, health
-from tta_llm.routing import ComplexityRouter, RouteChoice, Score, Scorer
+from tta_llm.routing import (
+    DEFAULT_THRESHOLDS,
+    ComplexityRouter,
+    PromptComplexity,
+    RouteChoice,
+    Score,
+    Scorer,
+)
 from tta_llm.testing import FakeChatModel, MockPrimitive, VirtualClock
 
 TIERS = ("fast", "balanced", "quality")
@@ -365,6 +372,17 @@ def test_an_error_of_the_scorer_is_raised_unless_there_is_a_default() -> None:
 # ----------------------------------------------------------------------------------- calibration
 
 
+def test_without_a_scorer_it_goes_by_rules() -> None:
+    made = calibrated()
+    assert isinstance(made.scorer, PromptComplexity)
+    assert made.thresholds == DEFAULT_THRESHOLDS
+    two = ComplexityRouter({"fast": model("fast"), "quality": model("quality")})
+    assert DEFAULT_THRESHOLDS[0] < two.thresholds[0] < DEFAULT_THRESHOLDS[1]
+    assert two.explain("Hello!").route == "fast"
+    stricter = calibrated(thresholds=[0.01, 0.02])
+    assert stricter.thresholds == (0.01, 0.02)
+
+
 @dataclass
 class Fitted:
     thresholds: tuple[float, ...] = (0.1, 0.2)
@@ -385,6 +403,7 @@ def test_a_calibration_brings_scorer_and_thresholds() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        ({"scorer": by_number}, "a scorer of your own needs thresholds="),
         ({"scorer": by_number, "thresholds": [0.5]}, "3 routes need 2 thresholds, .* there are 1"),
         ({"scorer": by_number, "thresholds": [0.6, 0.3]}, r"\[0.6, 0.3\] do not"),
         ({"scorer": by_number, "thresholds": [-1, 0.3]}, "thresholds rise from 0 to 1"),
@@ -404,16 +423,14 @@ def test_what_does_not_fit_is_refused(arguments: Any, told: str) -> None:
         calibrated(**arguments)
 
 
+def test_four_routes_have_no_thresholds_by_default() -> None:
+    with pytest.raises(CompositionError, match=r"4 routes need 3 thresholds, .* there are 2"):
+        ComplexityRouter({tier: model(tier) for tier in "abcd"})
+
+
 def test_one_route_is_no_choice() -> None:
     with pytest.raises(CompositionError, match="two routes or more"):
         ComplexityRouter({"a": model("a")}, by_number, thresholds=[])
-
-
-def test_the_budgets_own_error_is_what_a_refusal_is() -> None:
-    budget = Budget(calls=1)
-    assert budget.refusal(dollars=None, tokens=5) is None
-    assert isinstance(budget.refusal(dollars=None, tokens=5, calls=2), BudgetExceededError)
-    assert budget.reserved.calls == 0
 
 
 def test_any_input_of_a_model_can_be_routed() -> None:

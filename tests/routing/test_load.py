@@ -10,7 +10,7 @@ import pytest
 
 from tta_llm.errors import InvalidRequestError, OverloadedError, RateLimitError
 from tta_llm.messages import TextDelta, Usage, UsageEvent
-from tta_llm.routing import Load
+from tta_llm.routing._load import Load
 from tta_llm.testing import VirtualClock
 
 

@@ -11,8 +11,8 @@ from tta_llm.core.clock import Clock
 from tta_llm.errors import CompositionError
 from tta_llm.providers import ChatModel
 from tta_llm.recovery import CircuitBreaker, RateLimiter
+from tta_llm.routing._load import Load
 from tta_llm.routing._needs import Needs, models_in
-from tta_llm.routing.load import Load
 
 __all__ = ["COSTS", "BalanceBy", "Candidate", "candidate"]
 

@@ -25,7 +25,26 @@ NO_ANSWER = (BudgetExceededError, StructuredOutputError)
 
 
 class Answered(NamedTuple):
-    """What a judge gets: the question and an answer to it."""
+    """What a judge gets: the question and an answer to it.
+
+    Args:
+        input_data: What the cascade got.
+        answer: What the tier gave.
+
+    Example:
+        ```python
+        from tta_llm import step
+        from tta_llm.routing import Answered, Cascade
+        from tta_llm.testing import FakeChatModel
+
+        @step
+        async def longer(asked: Answered) -> bool:
+            return len(asked.answer.text) > len(asked.input_data)
+
+        small, large = FakeChatModel("Yes."), FakeChatModel("Yes, since it is odd.")
+        assert Cascade([small, large], longer).run("Is 7 odd?").text == "Yes, since it is odd."
+        ```
+    """
 
     input_data: Any
     answer: Any

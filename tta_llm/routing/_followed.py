@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
-from tta_llm.core import RouterPrimitive, WorkflowContext
-from tta_llm.core._paths import add_place
+from tta_llm.core import RouterPrimitive, WorkflowContext, WorkflowPrimitive
 from tta_llm.core._typing import In, Out, Pieces
 from tta_llm.recovery import Guard
 from tta_llm.recovery._targets import guard_of
-from tta_llm.routing.load import Load
+from tta_llm.routing._load import Load
 
 __all__ = ["FollowedRouter"]
 
@@ -47,25 +46,17 @@ class FollowedRouter(RouterPrimitive[In, Out]):
         """What knows how the routes do."""
         return tuple(self._loads.values())
 
-    async def execute(self, input_data: In, context: WorkflowContext) -> Out:
-        """Run the route."""
-        place, chosen = await self._choose(input_data, context)
-        try:
-            with self._load_of[id(chosen)].call(context.clock):
-                return cast("Out", await chosen.execute(input_data, context))
-        except BaseException as error:
-            add_place(error, place)
-            raise
+    async def _run_chosen(
+        self, chosen: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
+    ) -> Any:
+        with self._load_of[id(chosen)].call(context.clock):
+            return await chosen.execute(input_data, context)
 
-    async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
-        """Stream the route."""
-        place, chosen = await self._choose(input_data, context)
-        try:
-            with self._load_of[id(chosen)].call(context.clock) as call:
-                async with aclosing(chosen.stream(input_data, context)) as pieces:
-                    async for piece in pieces:
-                        call.follow(piece)
-                        yield piece
-        except Exception as error:
-            add_place(error, place)
-            raise
+    async def _stream_chosen(
+        self, chosen: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
+    ) -> Pieces:
+        with self._load_of[id(chosen)].call(context.clock) as call:
+            async with aclosing(chosen.stream(input_data, context)) as pieces:
+                async for piece in pieces:
+                    call.follow(piece)
+                    yield piece

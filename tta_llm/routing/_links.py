@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive, WrapperPrimitive
+from tta_llm.core._clockwork import narrowed, out_of_time, stop_at
 from tta_llm.core._typing import Pieces
 from tta_llm.errors import AuthenticationError, DeadlineExceededError
 from tta_llm.messages import ChatInput, ChatResponse, StreamEvent, Usage, assistant, events_of
@@ -21,32 +22,47 @@ _log = logging.getLogger("tta_llm.routing")
 
 
 class ShareOfTime(WrapperPrimitive[ChatInput, ChatResponse]):
-    """Leaves half of the time that is left to whoever comes next."""
+    """Leaves half of the time that is left to whoever comes next; a stream that has begun goes on.
 
-    def __init__(self, primitive: WorkflowPrimitive[ChatInput, ChatResponse]) -> None:
+    Args:
+        primitive: The step.
+        owner: Whose time it is, for errors.
+    """
+
+    def __init__(
+        self, primitive: WorkflowPrimitive[ChatInput, ChatResponse], *, owner: str
+    ) -> None:
         super().__init__(primitive, label="within half of the time that is left")
+        self._owner = owner
 
     async def execute(self, input_data: ChatInput, context: WorkflowContext) -> ChatResponse:
         """Run the step in half of the time."""
-        left = context.remaining_seconds()
-        limited = context.child(timeout_seconds=left / 2) if left else context
-        return await self.primitive.execute(input_data, limited)
+        share, run = _half(context), self.primitive.execute
+        limited, when = narrowed(context, share)
+        if when is None:
+            return await run(input_data, context)
+        told = out_of_time(self._owner, share)
+        return await stop_at(when, context.clock, told, run, input_data, limited)
 
     async def stream(self, input_data: ChatInput, context: WorkflowContext) -> Pieces:
         """Stream the step, whose first piece must come in half of the time."""
-        left = context.remaining_seconds()
         waits = Waits(
             self.primitive.stream(input_data, context),
-            self.primitive.name,
+            self._owner,
             context,
             when=None,
             timeout_seconds=None,
-            first_chunk_seconds=left / 2 if left else None,
+            first_chunk_seconds=_half(context),
             idle_seconds=None,
         )
         async with aclosing(waits.pieces()) as pieces:
             async for piece in pieces:
                 yield piece
+
+
+def _half(context: WorkflowContext) -> float | None:
+    left = context.remaining_seconds()
+    return left / 2 if left else None
 
 
 class KeylessModel(WorkflowPrimitive[ChatInput, ChatResponse]):
@@ -126,7 +142,7 @@ def guarded(
     """Put a rate limit, a circuit breaker and retries around a model, from the inside out."""
     limited: WorkflowPrimitive[ChatInput, ChatResponse] = RateLimitPrimitive(model)
     if not is_last:
-        limited = ShareOfTime(limited)
+        limited = ShareOfTime(limited, owner=model.name)
     # What took its share of the time is not given another one.
     return RetryPrimitive(
         CircuitBreakerPrimitive(limited), max_retries, raise_on=DeadlineExceededError

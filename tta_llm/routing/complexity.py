@@ -6,7 +6,7 @@ import bisect
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Protocol, overload
+from typing import Any, overload
 
 from opentelemetry import trace
 
@@ -18,31 +18,14 @@ from tta_llm.messages import ChatInput
 from tta_llm.observability import configured, tell
 from tta_llm.routing._followed import FollowedRouter
 from tta_llm.routing._needs import Needs, models_in
+from tta_llm.routing.calibration import Calibration
+from tta_llm.routing.prompt_complexity import DEFAULT_THRESHOLDS, PromptComplexity
 from tta_llm.routing.route_choice import RouteChoice
 from tta_llm.routing.scoring import Score, Scorer
 
-__all__ = ["Calibrated", "ComplexityRouter"]
+__all__ = ["ComplexityRouter"]
 
 _log = logging.getLogger("tta_llm.routing")
-
-
-class Calibrated(Protocol):
-    """Thresholds, with the tiers and the scorer that they were found for."""
-
-    @property
-    def thresholds(self) -> tuple[float, ...]:
-        """From which score on the next tier is taken, ascending."""
-        ...
-
-    @property
-    def tiers(self) -> tuple[str, ...]:
-        """The tiers, the cheapest first."""
-        ...
-
-    @property
-    def scorer(self) -> Scorer:
-        """What gave the scores."""
-        ...
 
 
 class ComplexityRouter(FollowedRouter[In, Out]):
@@ -58,8 +41,9 @@ class ComplexityRouter(FollowedRouter[In, Out]):
 
     Args:
         routes: The steps by name, the cheapest first, at least two.
-        scorer: Tells how difficult a prompt is.
+        scorer: Tells how difficult a prompt is; `PromptComplexity` when missing.
         thresholds: From which score on the next route is taken, ascending; one fewer than routes.
+            When missing, `DEFAULT_THRESHOLDS` for three routes, the middle of them for two.
         calibration: Thresholds and scorer that were fitted to prompts of your own, in their place.
         default: The route to aim for when the scorer raises; without it, that error is raised.
         name: What spans and errors call it.
@@ -70,16 +54,15 @@ class ComplexityRouter(FollowedRouter[In, Out]):
 
     Example:
         ```python
-        from tta_llm.routing import ComplexityRouter, Score
+        from tta_llm.routing import ComplexityRouter
         from tta_llm.testing import FakeChatModel
 
         router = ComplexityRouter(
-            {"fast": FakeChatModel("4", name="small"), "quality": FakeChatModel("QED", name="big")},
-            scorer=lambda prompt: Score(0.9 if "prove" in str(prompt) else 0.1),
-            thresholds=[0.5],
+            {"fast": FakeChatModel("Hello!"), "quality": FakeChatModel("Suppose there were.")}
         )
-        assert router.run("2 + 2?").text == "4"
-        assert router.explain("prove it").route == "quality"
+        assert router.run("Hi there").text == "Hello!"
+        hard = "Prove that there are infinitely many primes, and that none of them is the last."
+        assert router.explain(hard).route == "quality"
         ```
     """
 
@@ -90,7 +73,7 @@ class ComplexityRouter(FollowedRouter[In, Out]):
         scorer: Scorer | None = None,
         *,
         thresholds: Sequence[float] | None = None,
-        calibration: Calibrated | None = None,
+        calibration: Calibration | None = None,
         default: str | None = None,
         name: str | None = None,
     ) -> None: ...
@@ -101,7 +84,7 @@ class ComplexityRouter(FollowedRouter[In, Out]):
         scorer: Scorer | None = None,
         *,
         thresholds: Sequence[float] | None = None,
-        calibration: Calibrated | None = None,
+        calibration: Calibration | None = None,
         default: str | None = None,
         name: str | None = None,
     ) -> None: ...
@@ -112,7 +95,7 @@ class ComplexityRouter(FollowedRouter[In, Out]):
         scorer: Scorer | None = None,
         *,
         thresholds: Sequence[float] | None = None,
-        calibration: Calibrated | None = None,
+        calibration: Calibration | None = None,
         default: str | None = None,
         name: str | None = None,
     ) -> None: ...
@@ -123,7 +106,7 @@ class ComplexityRouter(FollowedRouter[In, Out]):
         scorer: Scorer | None = None,
         *,
         thresholds: Sequence[float] | None = None,
-        calibration: Calibrated | None = None,
+        calibration: Calibration | None = None,
         default: str | None = None,
         name: str | None = None,
     ) -> None: ...
@@ -133,7 +116,7 @@ class ComplexityRouter(FollowedRouter[In, Out]):
         scorer: Scorer | None = None,
         *,
         thresholds: Sequence[float] | None = None,
-        calibration: Calibrated | None = None,
+        calibration: Calibration | None = None,
         default: str | None = None,
         name: str | None = None,
     ) -> None:
@@ -142,10 +125,10 @@ class ComplexityRouter(FollowedRouter[In, Out]):
         if calibration is not None:
             _refuse_beside(calibration, self._order, scorer=scorer, thresholds=thresholds)
             scorer, thresholds = calibration.scorer, calibration.thresholds
-        if scorer is None or thresholds is None:
-            raise CompositionError("a router by complexity needs scorer= and thresholds=")
-        self.scorer: Scorer = scorer
-        self.thresholds: tuple[float, ...] = _checked(thresholds, len(self.routes))
+        if thresholds is None:
+            thresholds = _default_thresholds(len(routes), scorer)
+        self.scorer: Scorer = PromptComplexity() if scorer is None else scorer
+        self.thresholds: tuple[float, ...] = _checked(thresholds, len(routes))
         self._models = {route: tuple(models_in(each)) for route, each in self.routes.items()}
 
     def explain(self, input_data: ChatInput, context: WorkflowContext | None = None) -> RouteChoice:
@@ -199,7 +182,7 @@ class ComplexityRouter(FollowedRouter[In, Out]):
         return choice.route
 
 
-def _refuse_beside(calibration: Calibrated, routes: tuple[str, ...], **given: object) -> None:
+def _refuse_beside(calibration: Calibration, routes: tuple[str, ...], **given: object) -> None:
     """Refuse what a calibration brings itself, and one for other routes."""
     if twice := [f"{name}=" for name, value in given.items() if value is not None]:
         raise CompositionError(f"a calibration has its own: give it, or {' and '.join(twice)}")
@@ -208,6 +191,16 @@ def _refuse_beside(calibration: Calibrated, routes: tuple[str, ...], **given: ob
             f"the calibration is for the routes {', '.join(calibration.tiers)}, in this order, and "
             f"these are {', '.join(routes)}"
         )
+
+
+def _default_thresholds(routes: int, scorer: Scorer | None) -> Sequence[float]:
+    if scorer is not None:
+        raise CompositionError(
+            "a scorer of your own needs thresholds=, for nobody knows how its scores spread"
+        )
+    if routes == 2:
+        return [sum(DEFAULT_THRESHOLDS) / 2]
+    return DEFAULT_THRESHOLDS
 
 
 def _checked(thresholds: Sequence[float], routes: int) -> tuple[float, ...]:

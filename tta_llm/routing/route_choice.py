@@ -24,6 +24,17 @@ class RouteChoice:
         aimed: The route that the score asks for.
         score: How difficult the request is; None when the scorer failed.
         impossible: Why other routes can't serve it, by their names.
+
+    Example:
+        ```python
+        from tta_llm.routing import ComplexityRouter
+        from tta_llm.testing import FakeChatModel
+
+        router = ComplexityRouter({"fast": FakeChatModel(), "quality": FakeChatModel()})
+        choice = router.explain("Hi there")
+        assert (choice.route, choice.aimed, choice.impossible) == ("fast", "fast", {})
+        print(choice)  # 'fast': difficulty 0.00 (small talk or a simple request)
+        ```
     """
 
     route: str
