@@ -154,6 +154,13 @@ async def test_an_error_is_raised_with_its_tier(*, streamed: bool) -> None:
     assert large.call_count == 0
 
 
+async def test_a_last_tier_that_breaks_off_tells_its_place() -> None:
+    cascade = Cascade([model("small", "?"), model("large", "one two", break_after=1)], sure)
+    with pytest.raises(ConnectionError) as told:
+        await collect(cascade.stream("Hi", WorkflowContext()))
+    assert told.value.__notes__ == ["in tier 2 of 2 'large'"]
+
+
 async def test_a_tier_that_may_be_down_is_a_fallback() -> None:
     spare = FallbackPrimitive(model("down", ServerError("x")), [model("spare", "Lyon?")])
     answer = await Cascade([spare, model("large", "Paris.")], sure).execute("Hi", WorkflowContext())
@@ -190,8 +197,9 @@ async def test_an_answer_that_does_not_fit_its_format_does_not_pass(*, streamed:
 @MODES
 async def test_when_none_fits_the_last_error_is_raised(*, streamed: bool) -> None:
     cascade = Cascade([model("small", "Paris"), model("large", "Paris")], finished)
-    with pytest.raises(StructuredOutputError):
+    with pytest.raises(StructuredOutputError) as told:
         await ask(cascade, CITY, streamed=streamed)
+    assert told.value.__notes__ == ["in tier 2 of 2 'large'"]
 
 
 PRICE = Price(1_000_000, 1_000_000)

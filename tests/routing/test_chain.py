@@ -159,9 +159,8 @@ async def test_a_missing_key_is_logged_and_the_next_model_answers(
 
 
 def test_when_all_keys_are_missing_the_chain_cannot_be_made() -> None:
-    with pytest.raises(AuthenticationError, match="OPENAI_API_KEY") as told:
+    with pytest.raises(AuthenticationError, match=r"OPENAI_API_KEY.*ANTHROPIC_API_KEY"):
         FallbackChain(["openai:gpt-4.1", "anthropic:claude-opus-5-5", "a canned answer"])
-    assert "ANTHROPIC_API_KEY" in told.value.__notes__[0]
 
 
 def test_a_key_that_turns_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +235,24 @@ def test_the_primary_is_asked_again_when_the_time_it_asked_for_is_over(call: Cal
     assert first.call_count == 1
     call.wait(40)
     assert call(chain).text == "I am back"
+
+
+def test_who_asks_for_a_long_wait_is_not_waited_for(call: Caller) -> None:
+    first = model("first", [RateLimitError("slow down", retry_after=40.0), "x"])
+    assert call(FallbackChain([first, model("second")])).model == "second"
+    assert call.clock.now() == 0
+    patient = model("patient", [RateLimitError("slow down", retry_after=4.0), "x"])
+    assert call(FallbackChain([patient, model("second")])).model == "patient"
+
+
+def test_nobody_stands_in_a_long_line_while_another_is_free(call: Caller) -> None:
+    first = model("first", RateLimitError("too many"))
+    chain = FallbackChain([first, model("second")], max_retries=0)
+    for _ in range(5):  # it is paused for 1 second, 2, 4, 8
+        began = call.clock.now()
+        assert call(chain).model == "second"
+        assert call.clock.now() - began <= 5
+    assert reasons(call(chain)) == [("first", "RateLimitExceededError")]
 
 
 def test_a_bug_of_the_caller_is_not_hidden(call: Caller) -> None:

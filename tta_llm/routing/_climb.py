@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from opentelemetry import trace
@@ -10,7 +11,7 @@ from opentelemetry import trace
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.core._functions import function_name, runner
 from tta_llm.core._paths import add_place, note_once
-from tta_llm.core._typing import Run
+from tta_llm.core._typing import Pieces, Run
 from tta_llm.core.functions import checked_function
 from tta_llm.errors import AnswerRejectedError, BudgetExceededError
 from tta_llm.messages import ChatResponse, FailedAttempt, events_of
@@ -117,7 +118,7 @@ class Climb:
         try:
             answer = await tier.primitive.execute(self._input, self._context)
         except NO_ANSWER as error:
-            self.fail(tier, error)
+            self._fail(tier, error)
             return False
         self._answers.append((tier, answer))
         objection = await self._objection(answer)
@@ -132,8 +133,39 @@ class Climb:
                 return f"did not pass {check.name!r}"
         return None
 
-    def fail(self, tier: Tier, error: Exception) -> None:
-        """Keep why a tier gave no answer."""
+    async def ask(self, tier: Tier) -> Any:
+        """Give this tier's answer, unchecked; when it has none, the last before it."""
+        try:
+            answer = await tier.primitive.execute(self._input, self._context)
+        except NO_ANSWER as error:
+            self._fail(tier, error)
+            return self.last()
+        except BaseException as error:
+            add_place(error, tier.place)
+            raise
+        self._answered_by(tier)
+        return self._signed(answer)
+
+    async def stream(self, tier: Tier) -> Pieces:
+        """Stream it likewise, as it comes."""
+        has_begun = False
+        try:
+            async with aclosing(tier.primitive.stream(self._input, self._context)) as pieces:
+                async for piece in pieces:
+                    if not has_begun:
+                        self._answered_by(tier)
+                    has_begun = True
+                    yield self._signed(piece)
+        except Exception as error:
+            if has_begun or not isinstance(error, NO_ANSWER):
+                add_place(error, tier.place)
+                raise
+            self._fail(tier, error)
+            for piece in self.last_pieces():
+                yield piece
+
+    def _fail(self, tier: Tier, error: Exception) -> None:
+        add_place(error, tier.place)
         self._errors.append(error)
         self._add(tier, f"{type(error).__name__}: {error}", None)
 
@@ -143,13 +175,11 @@ class Climb:
 
     # -------------------------------------------------------------------------------- in the end
 
-    def answered_by(self, tier: Tier) -> None:
-        """Say on the span which tier it is that answers."""
+    def _answered_by(self, tier: Tier) -> None:
         if configured():
             trace.get_current_span().set_attribute(names.CHOICE, tier.name)
 
-    def signed(self, answer: Any) -> Any:
-        """Say on an answer what was tried before it."""
+    def _signed(self, answer: Any) -> Any:
         return signed(answer, [attempt for _, attempt in self._failed])
 
     def last(self) -> Any:
@@ -157,7 +187,7 @@ class Climb:
         if not self._answers:
             raise self._errors[-1]
         tier, answer = self._answers[-1]
-        self.answered_by(tier)
+        self._answered_by(tier)
         return signed(answer, [attempt for other, attempt in self._failed if other is not tier])
 
     def last_pieces(self) -> Iterator[Any]:

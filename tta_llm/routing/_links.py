@@ -13,7 +13,12 @@ from tta_llm.core._typing import Pieces
 from tta_llm.errors import AuthenticationError, DeadlineExceededError
 from tta_llm.messages import ChatInput, ChatResponse, StreamEvent, Usage, assistant, events_of
 from tta_llm.providers import ChatModel, chat_model
-from tta_llm.recovery import CircuitBreakerPrimitive, RateLimitPrimitive, RetryPrimitive
+from tta_llm.recovery import (
+    CircuitBreakerPrimitive,
+    RateLimiter,
+    RateLimitPrimitive,
+    RetryPrimitive,
+)
 from tta_llm.recovery._waits import Waits
 
 __all__ = ["Canned", "KeylessModel", "guarded", "model_of"]
@@ -70,12 +75,14 @@ class KeylessModel(WorkflowPrimitive[ChatInput, ChatResponse]):
 
     Args:
         name: The model, `vendor:model`.
+        why: What its vendor says of the key.
     """
 
     idempotent = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, why: str) -> None:
         super().__init__(name=name)
+        self.why: str = why
         self._model: ChatModel | None = None
 
     def _found(self) -> ChatModel:
@@ -133,17 +140,24 @@ def model_of(name: str) -> WorkflowPrimitive[ChatInput, ChatResponse]:
         return chat_model(name)
     except AuthenticationError as error:
         _log.warning("%s is of no use until it has a key: %s", name, error)
-        return KeylessModel(name)
+        return KeylessModel(name, str(error))
 
 
 def guarded(
-    model: WorkflowPrimitive[ChatInput, ChatResponse], max_retries: int, *, is_last: bool
+    model: WorkflowPrimitive[ChatInput, ChatResponse],
+    *,
+    max_retries: int,
+    patience_seconds: float,
+    is_last: bool,
 ) -> WorkflowPrimitive[ChatInput, ChatResponse]:
     """Put a rate limit, a circuit breaker and retries around a model, from the inside out."""
-    limited: WorkflowPrimitive[ChatInput, ChatResponse] = RateLimitPrimitive(model)
-    if not is_last:
-        limited = ShareOfTime(limited, owner=model.name)
+    if is_last:
+        return RetryPrimitive(CircuitBreakerPrimitive(RateLimitPrimitive(model)), max_retries)
+    limited = RateLimitPrimitive(model, RateLimiter(max_wait_seconds=patience_seconds))
     # What took its share of the time is not given another one.
     return RetryPrimitive(
-        CircuitBreakerPrimitive(limited), max_retries, raise_on=DeadlineExceededError
+        CircuitBreakerPrimitive(ShareOfTime(limited, owner=model.name)),
+        max_retries,
+        raise_on=DeadlineExceededError,
+        total_seconds=patience_seconds,
     )

@@ -8,13 +8,10 @@ from typing import Any, Literal, TypeAlias, cast, overload
 
 from tta_llm.core import WorkflowContext, as_step
 from tta_llm.core._checks import listed, one_of
-from tta_llm.core._paths import add_place
-from tta_llm.core._streams import begun
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import CompositionError
-from tta_llm.messages import Finish
-from tta_llm.routing._climb import NO_ANSWER, Answered, Climb, Tier, checks_of, tiers_of
+from tta_llm.routing._climb import Answered, Climb, Tier, checks_of, tiers_of
 
 __all__ = ["Answered", "Cascade", "Check"]
 
@@ -128,47 +125,18 @@ class Cascade(WorkflowPrimitive[In, Out]):
         climb = Climb(self._checks, input_data, context)
         if await climb.finds(self._checked):
             return cast("Out", climb.last())
-        last = self._unchecked(climb)
-        try:
-            answer = await last.primitive.execute(input_data, context)
-        except NO_ANSWER as error:
-            climb.fail(last, error)
-            return cast("Out", climb.last())
-        except BaseException as error:
-            add_place(error, last.place)
-            raise
-        climb.answered_by(last)
-        return cast("Out", climb.signed(answer))
+        return cast("Out", await climb.ask(self._unchecked(climb)))
 
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the first answer that passes, whole; or the last tier's as it comes."""
         climb = Climb(self._checks, input_data, context)
         if await climb.finds(self._checked):
-            pieces = None
-        else:
-            pieces = await self._begin(self._unchecked(climb), climb, input_data, context)
-        if pieces is None:
             for piece in climb.last_pieces():
                 yield piece
             return
-        async with aclosing(pieces):
+        async with aclosing(climb.stream(self._unchecked(climb))) as pieces:
             async for piece in pieces:
-                yield climb.signed(piece) if isinstance(piece, Finish) else piece
-
-    async def _begin(
-        self, last: Tier, climb: Climb, input_data: In, context: WorkflowContext
-    ) -> Pieces | None:
-        """Begin the last tier's stream; None when it has no answer."""
-        try:
-            _, pieces = await begun(last.primitive.stream(input_data, context))
-        except NO_ANSWER as error:
-            climb.fail(last, error)
-            return None
-        except BaseException as error:
-            add_place(error, last.place)
-            raise
-        climb.answered_by(last)
-        return pieces
+                yield piece
 
     def _unchecked(self, climb: Climb) -> Tier:
         """Give the tier whose answer is given in any case, or raise when there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -9,7 +10,7 @@ from tta_llm.core import FunctionStep, WorkflowPrimitive, as_step
 from tta_llm.core._checks import listed
 from tta_llm.errors import AuthenticationError, CompositionError
 from tta_llm.messages import ChatInput, ChatResponse, FinishReason
-from tta_llm.providers import ChatModel, chat_model
+from tta_llm.providers import ChatModel
 from tta_llm.recovery import FallbackPrimitive
 from tta_llm.recovery.fallback import FALLBACK_FINISHES
 from tta_llm.routing._links import Canned, KeylessModel, guarded, model_of
@@ -24,13 +25,12 @@ Link: TypeAlias = str | WorkflowPrimitive[Any, Any] | Callable[..., Any]
 class FallbackChain(FallbackPrimitive[ChatInput, ChatResponse]):
     """Asks models of several vendors in order until one answers: a FallbackPrimitive, ready made.
 
-    Around each model are, from the inside out, the rate limit that its provider tells
-    (`RateLimitPrimitive`), half of the time that is left for all but the last (for a stream: until
-    its first piece), a circuit breaker, retries, and a `CapabilityCheck`. A primitive that is no
-    model has the check alone. What falls through, what comes last after a failure, and what stands
-    in `failed_attempts` is as with `FallbackPrimitive`; a provider that was left alone is tried
-    again in its place when its time is over. Make a chain once and share it: its guards are its
-    own.
+    Around each model are, from the inside out, the rate limit that its provider tells, half of the
+    time that is left for all but the last (for a stream: until its first piece), a circuit breaker,
+    retries, and a `CapabilityCheck`. A primitive that is no model has the check alone. What falls
+    through, what comes last after a failure, and what stands in `failed_attempts` is as with
+    `FallbackPrimitive`; a provider that was left alone is asked in its place again when its time is
+    over. Make a chain once and share it: its guards are its own.
 
     A model whose key is missing is logged, counts as failed, and is looked for again; when all are
     missing, the chain can't be made.
@@ -40,6 +40,8 @@ class FallbackChain(FallbackPrimitive[ChatInput, ChatResponse]):
             `TIER_MODELS`); models; primitives; and at the end, perhaps, a function or a text with
             spaces in it, which is given as it is when nobody else answers.
         max_retries: How often each model may be tried again.
+        patience_seconds: How long a model, but the last, may wait for its rate limit, and go on
+            with retries, before the next is asked.
         tiers: Which model `vendor:tier` stands for.
         fallback_on_finish: As with `FallbackPrimitive`.
         after_first_piece: As with `FallbackPrimitive`.
@@ -69,19 +71,21 @@ class FallbackChain(FallbackPrimitive[ChatInput, ChatResponse]):
         choices: Sequence[Link],
         *,
         max_retries: int = 2,
+        patience_seconds: float = 5.0,
         tiers: Mapping[str, str] = TIER_MODELS,
         fallback_on_finish: Iterable[FinishReason] = FALLBACK_FINISHES,
         after_first_piece: Literal["raise", "restart", "continue"] = "raise",
         hold_out_seconds: float | None = 60.0,
         name: str | None = None,
     ) -> None:
-        steps = [_step(each, tiers) for each in listed(choices, "choices")]
-        _refuse_unreachable(steps)
+        given = listed(choices, "choices")
+        _refuse_unreachable(given)
+        steps = [_step(each, tiers) for each in given]
         _refuse_without_keys(steps)
-        links = [
-            _link(each, max_retries, is_last=number == len(steps))
-            for number, each in enumerate(steps, 1)
-        ]
+        guard = functools.partial(
+            guarded, max_retries=max_retries, patience_seconds=patience_seconds
+        )
+        links = [_link(each, guard, is_last=each is steps[-1]) for each in steps]
         if len(links) < 2:
             raise CompositionError(f"a chain needs two choices or more, and there are {len(links)}")
         super().__init__(
@@ -94,27 +98,35 @@ class FallbackChain(FallbackPrimitive[ChatInput, ChatResponse]):
         )
 
 
-def _step(choice: Link, tiers: Mapping[str, str]) -> WorkflowPrimitive[Any, Any]:
-    if not isinstance(choice, str):
-        step = as_step(choice)
-        return Canned(step) if isinstance(step, FunctionStep) else step
+def _is_text(choice: Link) -> bool:
     # No model's name has a space, and a sentence has.
-    if any(map(str.isspace, choice)):
+    return isinstance(choice, str) and any(map(str.isspace, choice))
+
+
+def _step(choice: Link, tiers: Mapping[str, str]) -> WorkflowPrimitive[Any, Any]:
+    if _is_text(choice):
         return Canned(FunctionStep(lambda _: choice, name="canned"))
-    return model_of(tiers.get(choice, choice))
+    if isinstance(choice, str):
+        return model_of(tiers.get(choice, choice))
+    step = as_step(choice)
+    return Canned(step) if isinstance(step, FunctionStep) else step
 
 
 def _link(
-    step: WorkflowPrimitive[Any, Any], max_retries: int, *, is_last: bool
+    step: WorkflowPrimitive[Any, Any],
+    guard: Callable[..., WorkflowPrimitive[Any, Any]],
+    *,
+    is_last: bool,
 ) -> WorkflowPrimitive[Any, Any]:
-    if isinstance(step, (ChatModel, KeylessModel)):
-        step = guarded(step, max_retries, is_last=is_last)
-    return step if isinstance(step, Canned) else CapabilityCheck(step)
+    if isinstance(step, Canned):
+        return step
+    is_model = isinstance(step, (ChatModel, KeylessModel))
+    return CapabilityCheck(guard(step, is_last=is_last) if is_model else step)
 
 
-def _refuse_unreachable(steps: Sequence[WorkflowPrimitive[Any, Any]]) -> None:
-    for number, step in enumerate(steps[:-1], 1):
-        if isinstance(step, Canned) and step.primitive.name == "canned":
+def _refuse_unreachable(choices: Sequence[Link]) -> None:
+    for number, choice in enumerate(choices[:-1], 1):
+        if _is_text(choice):
             raise CompositionError(
                 f"choice {number} is a text, which always answers, so nothing after it is ever "
                 "asked: put it last"
@@ -122,17 +134,7 @@ def _refuse_unreachable(steps: Sequence[WorkflowPrimitive[Any, Any]]) -> None:
 
 
 def _refuse_without_keys(steps: Sequence[WorkflowPrimitive[Any, Any]]) -> None:
-    """Raise the first missing key, with notes of the others, when no model has one."""
-    keyless = [step.name for step in steps if isinstance(step, KeylessModel)]
-    if not keyless or len(keyless) < sum(not isinstance(step, Canned) for step in steps):
-        return
-    errors = []
-    for name in keyless:
-        try:
-            chat_model(name)
-        except AuthenticationError as error:
-            errors.append(error)
-    first, *others = errors
-    for other in others:
-        first.add_note(str(other))
-    raise first
+    answering = [step for step in steps if not isinstance(step, Canned)]
+    keyless = [step for step in answering if isinstance(step, KeylessModel)]
+    if keyless and len(keyless) == len(answering):
+        raise AuthenticationError("; ".join(step.why for step in keyless))
