@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tta_llm.routing.calibration import Calibration, calibrate
+from tta_llm.routing.curve import curve_svg, curve_text
 from tta_llm.routing.evaluation import Estimate, RouterEvaluation, evaluate, evaluate_scores
 from tta_llm.routing.fitted import FittedScorer, out_of_fold_scores
 from tta_llm.routing.operating_point import OperatingPoint
@@ -22,6 +23,8 @@ __all__ = [
     "Score",
     "Scorer",
     "calibrate",
+    "curve_svg",
+    "curve_text",
     "evaluate",
     "evaluate_scores",
     "out_of_fold_scores",
