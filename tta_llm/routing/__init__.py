@@ -9,6 +9,7 @@ from tta_llm.routing.cascade import Answered, Cascade
 from tta_llm.routing.chain import FallbackChain
 from tta_llm.routing.checks import confident, finished, fits
 from tta_llm.routing.complexity import ComplexityRouter
+from tta_llm.routing.curve import curve_svg, curve_text
 from tta_llm.routing.evaluation import Estimate, RouterEvaluation, evaluate, evaluate_scores
 from tta_llm.routing.fitted import FittedScorer, out_of_fold_scores
 from tta_llm.routing.operating_point import OperatingPoint
@@ -41,6 +42,8 @@ __all__ = [
     "Split",
     "calibrate",
     "confident",
+    "curve_svg",
+    "curve_text",
     "evaluate",
     "evaluate_scores",
     "finished",

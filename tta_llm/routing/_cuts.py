@@ -71,7 +71,8 @@ def _measured(quality: _Floats, ends: _Floats) -> _Floats:
     places = np.rint(ends * len(quality)).astype(np.int64)
     tiers = np.arange(quality.shape[1])
     stretches: _Floats = sums[places[:, 1:], tiers] - sums[places[:, :-1], tiers]
-    return stretches.sum(axis=1) / len(quality)
+    total: _Floats = stretches.sum(axis=1)
+    return total / len(quality)
 
 
 def _assumed(tiers: int) -> tuple[_Floats, _Floats]:

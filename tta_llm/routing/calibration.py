@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tta_llm.routing._files import FileKind, name_of
 from tta_llm.routing._traffic import Traffic
+from tta_llm.routing.evaluation import Estimate, evaluate_scores
 from tta_llm.routing.fitted import FittedScorer, out_of_fold_scores
 from tta_llm.routing.operating_point import OperatingPoint
 from tta_llm.routing.outcomes import Outcome, qualities, tiers_of
@@ -20,7 +22,12 @@ from tta_llm.routing.scoring import Scorer
 
 __all__ = ["Calibration", "calibrate"]
 
+_Floats = NDArray[np.float64]
+
 _FILE = FileKind("tta_llm.routing.Calibration", 1)
+
+# Enough for an interval that is only told, not decided by.
+_RESAMPLES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,9 @@ class Calibration:
         curve: Operating points over all costs, 0.05 apart: the cost-quality curve.
         prompts: How many prompts it rests on.
         tier_quality: The mean score of each tier alone; empty where outcomes are not known.
+        apgr: What the scores are worth on these prompts between the cheapest and the dearest tier,
+            as `evaluate` gives it; None where outcomes are not known, or the dearest tier is no
+            better.
     """
 
     tiers: tuple[str, ...]
@@ -44,6 +54,7 @@ class Calibration:
     curve: tuple[OperatingPoint, ...]
     prompts: int
     tier_quality: tuple[float, ...] = ()
+    apgr: Estimate | None = None
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -66,6 +77,7 @@ class Calibration:
                 "chosen": asdict(self.chosen),
                 "prompts": self.prompts,
                 "tier_quality": self.tier_quality,
+                "apgr": None if self.apgr is None else asdict(self.apgr),
                 "curve": [asdict(point) for point in self.curve],
                 "fitted": fitted,
             },
@@ -93,6 +105,7 @@ class Calibration:
                 curve=tuple(map(OperatingPoint.from_dict, content["curve"])),
                 prompts=content["prompts"],
                 tier_quality=tuple(content["tier_quality"]),
+                apgr=None if content["apgr"] is None else Estimate(**content["apgr"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"{str(path)!r} is a broken calibration: {error}") from error
@@ -176,7 +189,15 @@ def calibrate(
         curve=traffic.curve(),
         prompts=len(scores),
         tier_quality=() if quality is None else tuple(quality.mean(axis=0).tolist()),
+        apgr=None if quality is None else _apgr(scores, quality),
     )
+
+
+def _apgr(scores: _Floats, quality: _Floats) -> Estimate | None:
+    weak, strong = quality[:, 0], quality[:, -1]
+    if strong.mean() <= weak.mean():
+        return None
+    return evaluate_scores(scores, weak, strong, resamples=_RESAMPLES).apgr
 
 
 def _chosen(
