@@ -151,7 +151,8 @@ def test_what_a_model_lacks_is_known() -> None:
     mini, turbo = model_info("openai", "o3-mini"), model_info("openai", "gpt-4-turbo")
     assert mini is not None
     assert turbo is not None
-    assert (mini.lacks, turbo.lacks) == ({"documents", "images"}, {"response_format"})
+    assert mini.lacks == frozenset({"documents", "images"})
+    assert turbo.lacks == frozenset({"response_format"})
     assert ModelInfo().lacks == frozenset()
     with pytest.raises(ValueError, match=r"may lack documents, images, .*, not sight"):
         ModelInfo(lacks=frozenset({"sight", "tools"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,11 +31,14 @@ from tta_llm.providers import ModelInfo, Price
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, health
 from tta_llm.routing import (
     DEFAULT_THRESHOLDS,
+    Calibration,
     ComplexityRouter,
+    Outcome,
     PromptComplexity,
     RouteChoice,
     Score,
     Scorer,
+    calibrate,
 )
 from tta_llm.testing import FakeChatModel, MockPrimitive, VirtualClock
 
@@ -398,6 +402,16 @@ def test_a_calibration_brings_scorer_and_thresholds() -> None:
     made = calibrated(calibration=Fitted())
     assert (made.thresholds, made.scorer) == ((0.1, 0.2), by_number)
     assert made.explain("0.15").route == "balanced"
+
+
+def test_a_calibration_from_a_file_is_one(tmp_path: Path) -> None:
+    seen = [Outcome(f"{'so ' * number}and prove it") for number in range(40)]
+    path = tmp_path / "router.json"
+    calibrate(seen, strong_share=0.25, tiers=["fast", "quality"]).save(path)
+    routes = {"fast": model("fast"), "quality": model("quality")}
+    made = ComplexityRouter(routes, calibration=Calibration.load(path))
+    dear = [made.explain(each.prompt).route for each in seen].count("quality")
+    assert dear == pytest.approx(10, abs=3)
 
 
 @pytest.mark.parametrize(
