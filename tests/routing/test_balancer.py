@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections import Counter
 from contextlib import aclosing, suppress
 from typing import Any
@@ -82,6 +83,24 @@ async def test_turns_are_taken_in_proportion_to_the_weights(caller: Caller) -> N
 
 async def test_equal_weights_take_turns(caller: Caller) -> None:
     assert "".join(await caller.many(LoadBalancer(three(), by="weight"), 6)) == "abcabc"
+
+
+def test_no_turn_is_lost_between_threads() -> None:
+    made = LoadBalancer(three(), by="weight", weights={"a": 2, "b": 1, "c": 1})
+    counts: Counter[str] = Counter()
+
+    def work() -> None:
+        answers = [made.run("x") for _ in range(100)]
+        with lock:
+            counts.update(answers)
+
+    lock = threading.Lock()
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts == {"a": 200, "b": 100, "c": 100}
 
 
 # ------------------------------------------------------------------------------------- least busy

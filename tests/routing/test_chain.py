@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tta_llm.errors import (
     CompositionError,
     ContextLengthError,
     InvalidRequestError,
+    MissingExtraError,
     OverloadedError,
     RateLimitError,
     ServerError,
@@ -141,6 +143,14 @@ def test_limits_of_the_models_of_each_tier_are_known(
 def test_what_makes_no_chain_is_refused(choices: Any, error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
         FallbackChain(choices)
+
+
+@pytest.mark.filterwarnings("ignore:google-generativeai has reached its end of life")
+def test_a_vendor_whose_sdk_is_missing_is_refused_at_once() -> None:
+    if find_spec("google.generativeai") is not None:
+        pytest.skip("it is installed here")
+    with pytest.raises(MissingExtraError, match=r'pip install "tta-llm\[google-generativeai\]"'):
+        FallbackChain([model("first"), "google-generativeai:gemini"])
 
 
 # ---------------------------------------------------------------------------------------- keys
