@@ -380,6 +380,7 @@ def test_without_a_scorer_it_goes_by_rules() -> None:
     made = calibrated()
     assert isinstance(made.scorer, PromptComplexity)
     assert made.thresholds == DEFAULT_THRESHOLDS
+    assert calibrated(scorer=PromptComplexity()).thresholds == DEFAULT_THRESHOLDS
     two = ComplexityRouter({"fast": model("fast"), "quality": model("quality")})
     assert DEFAULT_THRESHOLDS[0] < two.thresholds[0] < DEFAULT_THRESHOLDS[1]
     assert two.explain("Hello!").route == "fast"

@@ -6,6 +6,7 @@ import bisect
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from types import NoneType
 from typing import Any, overload
 
 from opentelemetry import trace
@@ -194,7 +195,7 @@ def _refuse_beside(calibration: Calibration, routes: tuple[str, ...], **given: o
 
 
 def _default_thresholds(routes: int, scorer: Scorer | None) -> Sequence[float]:
-    if scorer is not None:
+    if not isinstance(scorer, (PromptComplexity, NoneType)):
         raise CompositionError(
             "a scorer of your own needs thresholds=, for nobody knows how its scores spread"
         )
@@ -204,12 +205,12 @@ def _default_thresholds(routes: int, scorer: Scorer | None) -> Sequence[float]:
 
 
 def _checked(thresholds: Sequence[float], routes: int) -> tuple[float, ...]:
-    if routes < 2 or len(thresholds) != routes - 1:
+    if routes < 2:
+        raise CompositionError("a router by complexity needs two routes or more, cheapest first")
+    if len(thresholds) != routes - 1:
         raise CompositionError(
             f"{routes} routes need {routes - 1} thresholds, one between each two of them, and "
             f"there are {len(thresholds)}"
-            if routes > 1
-            else "a router by complexity needs two routes or more, the cheapest first"
         )
     if not all(one <= other for one, other in pairwise((0.0, *thresholds, 1.0))):
         raise CompositionError(f"thresholds rise from 0 to 1, and {list(thresholds)} do not")
