@@ -176,6 +176,17 @@ def test_a_window_must_hold_input_and_answer() -> None:
     assert made.explain(ChatRequest(almost, max_tokens=900)).route == "quality"
 
 
+def test_how_large_a_file_is_says_little_of_its_tokens() -> None:
+    window = ModelInfo(context_window=200_000)
+    made = router(fast=model("fast", info=window))
+    scan = user([TextPart("0"), DocumentPart(b"x" * 5_000_000, "application/pdf")])
+    pictures = [user([TextPart("0"), *[ImagePart(url="https://example.org/a.png")] * 100])]
+    assert made.explain([scan]).route == made.explain(pictures).route == "fast"
+    text = user([TextPart("0"), DocumentPart(b"x" * 5_000_000, "text/plain")])
+    assert made.explain([text]).route == "balanced"
+    assert made.explain(pictures * 2).route == "balanced"
+
+
 def test_an_answer_longer_than_a_model_writes_is_impossible() -> None:
     made = router(fast=model("fast", info=SMALL))
     choice = made.explain(ChatRequest("0 Hi", max_tokens=1001))

@@ -11,7 +11,7 @@ from tta_llm.messages import ChatInput, ChatRequest, DocumentPart, ImagePart
 from tta_llm.providers import ChatModel
 from tta_llm.providers._account import worst_case
 from tta_llm.providers._prepare import OPTIONS, prepared
-from tta_llm.providers.tokens import estimated_usage
+from tta_llm.providers.tokens import likely_input_tokens
 
 __all__ = ["Needs", "models_in"]
 
@@ -33,7 +33,7 @@ class Needs:
 
     def __init__(self, input_data: ChatInput) -> None:
         self.request: ChatRequest = ChatRequest.of(input_data)
-        self.input_tokens: int = estimated_usage(self.request, "").input_tokens
+        self.input_tokens: int = likely_input_tokens(self.request)
         self.asked: frozenset[str] = frozenset(_asked(self.request))
 
     def why_not(
