@@ -88,8 +88,8 @@ def another_can_mend(error: BaseException, *, filtered: bool) -> bool:
 
     Besides what another try can mend: bad keys and unknown models, a guard's refusal, an input too
     long, a call too dear, answers that passed no check; and what a content filter refused, when
-    `filtered` says so. All errors of
-    a group must be of these, for none may be hidden; a fallback inside has judged its own.
+    `filtered` says so. All errors of a group must be of these, for none may be hidden; a fallback
+    inside has judged its own.
     """
     if isinstance(error, BaseExceptionGroup):
         enough = any if isinstance(error, AllFailedError) else all
