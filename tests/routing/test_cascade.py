@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.observability.recorder import Spans
+from tests.recovery.scripted import read
 from tta_llm import Budget, WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import (
     AnswerRejectedError,
@@ -200,6 +201,14 @@ async def test_when_none_fits_the_last_error_is_raised(*, streamed: bool) -> Non
     with pytest.raises(StructuredOutputError) as told:
         await ask(cascade, CITY, streamed=streamed)
     assert told.value.__notes__ == ["in tier 2 of 2 'large'"]
+
+
+async def test_an_answer_that_was_streamed_is_not_followed_by_another() -> None:
+    cascade = Cascade([model("small", GOOD), model("large", "It is Paris.")], lambda answer: False)
+    reader = await read(cascade, CITY)
+    assert isinstance(reader.error, StructuredOutputError)
+    assert reader.shown == "It is Paris."
+    assert (await cascade.execute(CITY, WorkflowContext())).text == GOOD
 
 
 PRICE = Price(1_000_000, 1_000_000)

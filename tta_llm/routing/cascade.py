@@ -38,8 +38,8 @@ class Cascade(WorkflowPrimitive[In, Out]):
         check: A function of the answer (and, if it likes, the context), sync or async; or a
             primitive, such as a judge, which gets an `Answered`; or a list, of which all must pass.
             `finished`, `fits` and `confident` make some.
-        if_none_passes: `last` gives the last tier's answer, and doesn't check it; `raise` checks it
-            and raises.
+        if_none_passes: `last` doesn't check the last tier's answer and gives it, or the one before
+            it when it has none; `raise` checks it and raises.
         name: What spans and errors call it.
 
     Raises:
