@@ -13,7 +13,7 @@ from tta_llm.routing.scoring import Score
 
 __all__ = ["DEFAULT_THRESHOLDS", "PromptComplexity"]
 
-DEFAULT_THRESHOLDS: Final[tuple[float, float]] = (0.25, 0.6)
+DEFAULT_THRESHOLDS: Final[tuple[float, float]] = (0.25, 0.55)
 """Where three tiers part by `PromptComplexity` when nobody calibrated.
 
 They leave about a third of the 200 varied prompts in `benchmarks/data` to each tier.
@@ -31,11 +31,11 @@ _RULES: Final[dict[str, _Rule]] = {
     "words": _Rule(0.5, ""),
     "repeats": _Rule(15, "relates the same things to each other repeatedly"),
     "statements": _Rule(1, "statements to hold together: {}"),
-    "tasks": _Rule(2, "asks for a proof, a design, an analysis or the like"),
+    "tasks": _Rule(3, "asks for a proof, a design, an analysis or the like"),
     "explanations": _Rule(0.5, "asks for reasons or a comparison"),
     "relations": _Rule(1, "comparisons and sequences: {}"),
     "quantities": _Rule(0.5, "has quantities"),
-    "parts": _Rule(1.5, "fractions, multiples or percentages: {}"),
+    "parts": _Rule(2, "fractions, multiples or percentages: {}"),
     "truths": _Rule(1, "negations, exceptions, true or false: {}"),
     "limits": _Rule(0.5, "constraints: {}"),
     "code": _Rule(1.5, "about code"),
