@@ -51,6 +51,7 @@ _WORTH_TELLING = 0.6
 _REASONS = 4
 # What an earlier turn counts for the newest: "And why?" is as difficult as what it follows, almost.
 _FADING = 0.8
+# Fewer points, and a word of small talk or of a simple request among them, follow nothing.
 _SMALL_TALK = 0.5
 # Fewer tokens make little difference.
 _LITTLE = 200
@@ -100,9 +101,8 @@ class PromptComplexity:
         total = max(0.0, _sum(points))
         points.sort(key=lambda each: -abs(each.value))
         reasons = [p.reason for p in points if p.reason and abs(p.value) >= _WORTH_TELLING]
-        return Score(
-            -math.expm1(-total / _SCALE), tuple(reasons[:_REASONS]) or ("short and plain",)
-        )
+        told = tuple(reasons[:_REASONS]) or ("short and plain",)
+        return Score(-math.expm1(-total / _SCALE), told)
 
     def __repr__(self) -> str:
         return "PromptComplexity()"
