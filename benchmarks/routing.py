@@ -16,7 +16,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,6 @@ from tta_llm.routing import (
     PromptComplexity,
     RouterEvaluation,
     Score,
-    Scorer,
     calibrate,
     evaluate,
     evaluate_scores,
@@ -47,14 +45,7 @@ FOLDS = 5
 ODD_SUBJECT = "high_school_mathematics"
 
 rules = PromptComplexity()
-
-
-class Row(NamedTuple):
-    """One line of the table."""
-
-    data: str
-    scorer: str
-    found: RouterEvaluation
+words = re.compile(r"\w+").findall
 
 
 def by_chance(_: object) -> Score:
@@ -105,7 +96,7 @@ def in_domain(outcomes: Sequence[Outcome], size: int) -> NDArray[np.float64]:
     return scores
 
 
-def table(sets: dict[str, list[Outcome]]) -> Iterator[Row]:
+def table(sets: dict[str, list[Outcome]]) -> Iterator[tuple[str, str, RouterEvaluation]]:
     """Judge every scorer on every set."""
     elsewhere = {
         "gsm8k": FittedScorer.fit(sets["mmlu"]),
@@ -113,13 +104,13 @@ def table(sets: dict[str, list[Outcome]]) -> Iterator[Row]:
     }
     for name, outcomes in sets.items():
         for told, scorer in (("random", by_chance), ("length", by_length), ("rules", rules)):
-            yield Row(name, told, evaluate(scorer, outcomes))
+            yield name, told, evaluate(scorer, outcomes)
         if len(outcomes) > 1500:
-            yield Row(name, "fitted to 1,000 of it", judged(in_domain(outcomes, 1000), outcomes))
+            yield name, "fitted to 1,000 of it", judged(in_domain(outcomes, 1000), outcomes)
         fitted = out_of_fold_scores(outcomes)
-        yield Row(name, "fitted to 4/5 of it", judged(fitted, outcomes))
+        yield name, "fitted to 4/5 of it", judged(fitted, outcomes)
         other = elsewhere[name.split(",", maxsplit=1)[0]]
-        yield Row(name, "fitted to the other", evaluate(other, outcomes))
+        yield name, "fitted to the other", evaluate(other, outcomes)
 
 
 def print_table(sets: dict[str, list[Outcome]]) -> None:
@@ -132,7 +123,9 @@ def print_table(sets: dict[str, list[Outcome]]) -> None:
 
 def print_left_out(outcomes: Sequence[Outcome], folder: Path) -> None:
     """Print the rules' APGR on MMLU with each subject left out in turn, lowest and highest."""
-    subjects = np.array([json.loads(line)["sub"] for line in (folder / "mmlu.jsonl").open("rb")])
+    subjects = np.array(
+        [json.loads(line).get("sub") for line in (folder / "mmlu.jsonl").open("rb")]
+    )
     scores = np.array([rules(one.prompt).value for one in outcomes])
     quality = qualities(outcomes, ("weak", "strong"))
     found = []
@@ -148,20 +141,17 @@ def print_learning(sets: dict[str, list[Outcome]], seeds: int) -> None:
     print("\n| data | outcomes | fitted, less rules: mean APGR | lowest | blend |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name, outcomes in sets.items():
-        for size in (*SIZES, len(outcomes)):
-            if size > 0.8 * len(outcomes) and size in SIZES:
-                continue
+        most = len(outcomes) * 4 // 5
+        for size in (*(size for size in SIZES if size < most), most):
             many = seeds if size < 1000 else max(2, seeds // 4)
             added, blends = zip(*(gain(outcomes, size, seed) for seed in range(many)), strict=True)
-            told = "4/5 of all" if size == len(outcomes) else f"{size:,}"
             figures = f"{np.mean(added):+.4f} | {min(added):+.4f} | {np.mean(blends):.2f}"
-            print(f"| {name} | {told} | {figures} |", flush=True)
+            print(f"| {name} | {size:,} | {figures} |", flush=True)
 
 
 def gain(outcomes: Sequence[Outcome], size: int, seed: int) -> tuple[float, float]:
-    """Fit to so many outcomes and compare with the rules on all others, or on a fifth."""
+    """Fit to so many outcomes and compare with the rules on all others; give that and the blend."""
     order = np.random.default_rng(seed).permutation(len(outcomes)).tolist()
-    size = min(size, len(outcomes) * 4 // 5)
     scorer = FittedScorer.fit([outcomes[place] for place in order[:size]])
     if not scorer.blend:
         return 0.0, 0.0
@@ -227,14 +217,8 @@ def print_times(sets: dict[str, list[Outcome]]) -> None:
         ("100,000 tokens", [text[:400_000]]),
         ("10 MB", [text[:10_000_000]]),
     ):
-        works: tuple[Callable[[str], object] | Scorer, ...] = (words, rules, fitted)
-        took = " | ".join(f"{least_ms(work, texts):.3f} ms" for work in works)
+        took = " | ".join(f"{least_ms(work, texts):.3f} ms" for work in (words, rules, fitted))
         print(f"| {told} | {took} |")
-
-
-def words(text: str) -> list[str]:
-    """Split a text into words."""
-    return re.findall(r"\w+", text.lower())
 
 
 def least_ms(work: Callable[[str], object], texts: Sequence[str], rounds: int = 7) -> float:

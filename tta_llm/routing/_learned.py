@@ -62,7 +62,7 @@ class Learned:
         Raises:
             ValueError: When something is missing.
         """
-        arrays = {"rarity", "weights"}
+        arrays = ("rarity", "weights")
         fields: dict[str, Any] = {}
         try:
             for name in cls.__dataclass_fields__:
