@@ -23,21 +23,19 @@ class Plans(NamedTuple):
 
     cuts: _Floats
     """The share of the prompts below each cut, ascending."""
-    shares: _Floats
-    """The share of each tier."""
     costs: _Floats
     """From 0, all to the cheapest tier, to 1, all to the dearest."""
-    expected: _Floats
-    """The mean quality by straight lines through the outcomes."""
     measured: _Floats
-    """The mean quality by the outcomes themselves; the same as expected where there are none."""
+    """The mean quality by the outcomes."""
+    expected: _Floats
+    """The same after smoothing the outcomes."""
 
 
 def plans_of(quality: _Floats | None, costs: Sequence[float]) -> Plans:
     """Give all plans.
 
-    The quality of each tier is taken to be a straight line over the rank of the score: that can't
-    follow the noise of single outcomes, as the best of thousands of plans on them would. Without
+    For what is expected, the outcomes of each tier are smoothed so that they only fall with the
+    rank of the score: the best of thousands of plans on single outcomes would be luck. Without
     outcomes, quality is taken to fall with the rank, and each step up to gain less than the one
     before, so that half the cost means a third of the prompts to each of three tiers.
 
@@ -46,27 +44,19 @@ def plans_of(quality: _Floats | None, costs: Sequence[float]) -> Plans:
         costs: What a call of each tier costs, ascending.
     """
     tiers = len(costs)
+    quality = _assumed(tiers) if quality is None else quality
     steps = _STEPS.get(tiers, _STEPS_BEYOND)
     cuts = np.array(list(combinations_with_replacement(range(steps + 1), tiers - 1))) / steps
     ends = np.column_stack([np.zeros(len(cuts)), cuts, np.ones(len(cuts))])
-    shares = np.diff(ends, axis=1)
-    heights, slopes = _assumed(tiers) if quality is None else _lines(quality)
-    # The integral of height + slope * rank over each tier's stretch.
-    expected = shares @ heights + np.diff(ends**2, axis=1) @ slopes / 2
     relative = (np.array(costs) - costs[0]) / (costs[-1] - costs[0])
-    measured = expected if quality is None else _measured(quality, ends)
-    return Plans(cuts, shares, shares @ relative, expected, measured)
+    smooth = np.column_stack([_falling(column) for column in quality.T])
+    return Plans(
+        cuts, np.diff(ends, axis=1) @ relative, _means(quality, ends), _means(smooth, ends)
+    )
 
 
-def _lines(quality: _Floats) -> tuple[_Floats, _Floats]:
-    """Fit a line to each tier by least squares: height at rank 0, slope up to rank 1."""
-    ranks = (np.arange(len(quality)) + 0.5) / len(quality) - 0.5
-    slopes = ranks @ quality / max(float(ranks @ ranks), 1e-9)
-    return quality.mean(axis=0) - slopes / 2, slopes
-
-
-def _measured(quality: _Floats, ends: _Floats) -> _Floats:
-    """Add up the outcomes of each tier over its stretch."""
+def _means(quality: _Floats, ends: _Floats) -> _Floats:
+    """Add up the quality of each tier over its stretch."""
     sums = np.vstack([np.zeros(quality.shape[1]), np.cumsum(quality, axis=0)])
     places = np.rint(ends * len(quality)).astype(np.int64)
     tiers = np.arange(quality.shape[1])
@@ -75,9 +65,23 @@ def _measured(quality: _Floats, ends: _Floats) -> _Floats:
     return total / len(quality)
 
 
-def _assumed(tiers: int) -> tuple[_Floats, _Floats]:
+def _falling(values: _Floats) -> _Floats:
+    """Give the nearest sequence that never rises: isotonic regression, by pooling neighbours."""
+    means: list[float] = []
+    sizes: list[int] = []
+    for value in values.tolist():
+        mean, size = value, 1
+        while means and means[-1] < mean:
+            before, many = means.pop(), sizes.pop()
+            mean, size = (mean * size + before * many) / (size + many), size + many
+        means.append(mean)
+        sizes.append(size)
+    return np.repeat(means, sizes)
+
+
+def _assumed(tiers: int) -> _Floats:
     weakness = 1 - np.arange(tiers) / (tiers - 1)
-    return np.ones(tiers), -(weakness**1.5)
+    return 1 - np.outer(np.linspace(0, 1, 1001), weakness**1.5)
 
 
 def thresholds_at(ranked: _Floats, cuts: _Floats) -> tuple[float, ...]:

@@ -11,6 +11,11 @@ from typing import Final
 __all__ = ["FUNCTION_WORDS", "STEM", "UNSPACED", "lexicon", "words"]
 
 _WORD = re.compile(r"[^\W\d_]+")
+# In Hindi and other scripts, vowels are marks on letters, and marks are no letters for `re`.
+_MARKED_WORD = re.compile(
+    r"(?:[^\W\d_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd"
+    r"\u0b82\u0bbe-\u0bcd\u0c00-\u0c03\u0c3e-\u0c56\u0e31-\u0e4e])+"
+)
 # Scripts that are written without spaces between words: kana and Chinese characters.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
@@ -29,8 +34,10 @@ FUNCTION_WORDS: Final[frozenset[str]] = frozenset(
 
 def words(text: str) -> list[str]:
     """Give the words in lower case; in unspaced scripts, each pair of neighbouring characters."""
-    found: list[str] = _WORD.findall(text.lower())
-    if text.isascii() or not _UNSPACED.search(text):
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    found: list[str] = _MARKED_WORD.findall(text.lower())
+    if not _UNSPACED.search(text):
         return found
     pairs: list[str] = []
     for word in found:

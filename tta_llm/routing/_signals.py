@@ -47,12 +47,11 @@ class Signals(NamedTuple):
     simple: int = 0
 
     def strengths(self) -> tuple[float, ...]:
-        """Each on the scale of its weight: the logarithm of one more than the count."""
-        return tuple(map(_strength, self))
-
-
-def _strength(found: float) -> float:
-    return math.log1p(found) if isinstance(found, int) else found
+        """Give each on the scale of its weight: of a count, the logarithm of one more."""
+        return tuple(
+            found if name == "repeats" else math.log1p(found)
+            for name, found in zip(self._fields, self, strict=True)
+        )
 
 
 def excerpt(text: str) -> str:

@@ -50,8 +50,8 @@ class Traffic:
     def at_quality(self, share: float) -> OperatingPoint:
         """Give the cheapest that has so large a share of the dearest tier's quality.
 
-        Both the outcomes themselves and the lines through them must reach it: the first alone would
-        be chosen by luck, too.
+        Both the outcomes themselves and the smoothed ones must reach it: the first alone would be
+        chosen by luck, too.
         """
         assert self._quality is not None
         aim = share * self._quality[:, -1].mean() - _ROUNDING

@@ -20,10 +20,12 @@ from tta_llm.providers.tokens import estimated_tokens
 
 __all__ = ["Turns", "turns_of"]
 
+# So many turns of the user are read.
 _READ = 3
 
-# What a page of a PDF and an image take, about, with the vendors that say so.
+# Vendors count from a few hundred tokens to some thousand, by the size of the image.
 _TOKENS_OF_AN_IMAGE = 1_000
+# As `estimated_tokens` has it for a text.
 _BYTES_OF_A_TOKEN = 4
 
 

@@ -138,7 +138,7 @@ def calibrate(
     """Find the thresholds that meet one target on your own prompts.
 
     With two tiers, the cost decides where to cut. With more, there are many ways to spend the same:
-    the one with the best quality is taken, by a straight line through the outcomes of each tier;
+    the one with the best quality is taken, by outcomes that are smoothed to fall with the score;
     without outcomes, as if each further tier helped less than the one before.
 
     Args:

@@ -97,8 +97,8 @@ class FittedScorer:
         value = learned.value(score.value, gram_rows([input_data])[0])
         if abs(value - score.value) < _TOLD:
             return Score(value, score.reasons)
-        told = "needed the better model" if value > score.value else "a cheap model did well"
-        return Score(value, (f"like prompts for which {told}", *score.reasons))
+        told = "needed the better model" if value > score.value else "a cheap model answered well"
+        return Score(value, (f"like prompts that {told}", *score.reasons))
 
     def __repr__(self) -> str:
         return f"FittedScorer({self.base!r}, blend={self.blend:.2f})"

@@ -13,7 +13,7 @@ from tta_llm.routing.scoring import Score
 
 __all__ = ["DEFAULT_THRESHOLDS", "PromptComplexity"]
 
-DEFAULT_THRESHOLDS: Final[tuple[float, float]] = (0.25, 0.6)
+DEFAULT_THRESHOLDS: Final[tuple[float, float]] = (0.25, 0.55)
 """Where three tiers part by `PromptComplexity` when nobody calibrated.
 
 They leave about a third of the 200 varied prompts in `benchmarks/data` to each tier.
@@ -31,11 +31,11 @@ _RULES: Final[dict[str, _Rule]] = {
     "words": _Rule(0.5, ""),
     "repeats": _Rule(15, "relates the same things to each other repeatedly"),
     "statements": _Rule(1, "statements to hold together: {}"),
-    "tasks": _Rule(2, "asks for a proof, a design, an analysis or the like"),
+    "tasks": _Rule(3, "asks for a proof, a design, an analysis or the like"),
     "explanations": _Rule(0.5, "asks for reasons or a comparison"),
     "relations": _Rule(1, "comparisons and sequences: {}"),
     "quantities": _Rule(0.5, "has quantities"),
-    "parts": _Rule(1.5, "fractions, multiples or percentages: {}"),
+    "parts": _Rule(2, "fractions, multiples or percentages: {}"),
     "truths": _Rule(1, "negations, exceptions, true or false: {}"),
     "limits": _Rule(0.5, "constraints: {}"),
     "code": _Rule(1.5, "about code"),
@@ -51,6 +51,7 @@ _WORTH_TELLING = 0.6
 _REASONS = 4
 # What an earlier turn counts for the newest: "And why?" is as difficult as what it follows, almost.
 _FADING = 0.8
+# Fewer points, and a word of small talk or of a simple request among them, follow nothing.
 _SMALL_TALK = 0.5
 # Fewer tokens make little difference.
 _LITTLE = 200
@@ -100,9 +101,8 @@ class PromptComplexity:
         total = max(0.0, _sum(points))
         points.sort(key=lambda each: -abs(each.value))
         reasons = [p.reason for p in points if p.reason and abs(p.value) >= _WORTH_TELLING]
-        return Score(
-            -math.expm1(-total / _SCALE), tuple(reasons[:_REASONS]) or ("short and plain",)
-        )
+        told = tuple(reasons[:_REASONS]) or ("short and plain",)
+        return Score(-math.expm1(-total / _SCALE), told)
 
     def __repr__(self) -> str:
         return "PromptComplexity()"
