@@ -50,8 +50,7 @@ async def rounds(count: int = 10) -> None:
 async def test_the_same_input_is_computed_once() -> None:
     mock = MockPrimitive(function=lambda data: [data])
     cached = CachePrimitive(mock, ttl_seconds=60)
-    first = await cached.execute("x", WorkflowContext())
-    assert await cached.execute("x", WorkflowContext()) is first
+    assert [await cached.execute("x", WorkflowContext()) for _ in range(2)] == [["x"], ["x"]]
     assert await cached.execute("y", WorkflowContext()) == ["y"]
     assert mock.call_count == 2
 
@@ -104,8 +103,8 @@ async def test_it_never_holds_more_than_it_may() -> None:
     cached = CachePrimitive(lambda data: data, ttl_seconds=60, max_entries=10)
     for number in range(1_000):
         await cached.execute(number, WorkflowContext())
-    assert len(cached._entries._entries) == 10
-    assert not cached._flights
+    assert cached.statistics.entries == 10
+    assert not cached._sharing._flights
 
 
 # -------------------------------------------------------------------------- misses at the same time
@@ -120,7 +119,7 @@ async def test_callers_at_the_same_time_share_one_computation() -> None:
     gate.open.set()
     results = await asyncio.gather(*tasks)
     assert gate.calls == 1
-    assert all(result is results[0] for result in results)
+    assert results == [["x"]] * 50
 
 
 async def test_different_inputs_do_not_wait_for_each_other() -> None:
@@ -159,7 +158,7 @@ async def test_when_the_last_caller_goes_the_computation_ends_first() -> None:
     assert all(task.cancelled() for task in tasks)
     assert gate.cancelled == 1
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert not cached._flights
+    assert not cached._sharing._flights
 
 
 async def test_after_a_cancelled_computation_the_next_caller_begins_anew() -> None:
@@ -245,7 +244,7 @@ def test_one_cache_serves_several_event_loops() -> None:
         each.join()
     assert results == [[[n] for n in range(5)]] * 4
     assert mock.call_count <= 20
-    assert not cached._flights
+    assert not cached._sharing._flights
 
 
 # ------------------------------------------------------------------------------------------ streams
@@ -356,5 +355,28 @@ def test_a_bad_number_of_entries_is_refused(entries: Any) -> None:
 
 
 def test_a_key_that_can_not_be_called_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"key= is a function of the input .* not 'q'"):
+    with pytest.raises(TypeError, match=r"key= is a plain function of the input .* not 'q'"):
         CachePrimitive(str.upper, ttl_seconds=1, key="q")  # type: ignore[call-overload]
+
+
+async def asynchronous(data: Any) -> Any:
+    return data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"key": asynchronous}, "key= is a plain function of the input"),
+        ({"store_if": asynchronous}, "store_if= is a plain function of the result"),
+        ({"store_if": True}, "store_if= is a plain function of the result, not True"),
+        (
+            {"store": "cache.db"},
+            r"store= is a store, such as SQLiteStore\('cache.db'\), not 'cache",
+        ),
+        ({"store": {}}, r"store= is a store, such as SQLiteStore\('cache.db'\), not {}"),
+    ],
+    ids=str,
+)
+def test_what_it_can_not_use_is_refused_when_it_is_made(arguments: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        CachePrimitive(str.upper, ttl_seconds=1, **arguments)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import gc
 import pickle
 import traceback
 from collections.abc import AsyncIterator
@@ -29,7 +28,6 @@ from tta_llm.messages import (
     user,
 )
 from tta_llm.providers import Price, Timeouts
-from tta_llm.providers.clients import ClientPerLoop
 from tta_llm.providers.faults import never_sent, transport_error
 from tta_llm.providers.secret import Secret
 from tta_llm.providers.sse import sse_data
@@ -115,12 +113,28 @@ def test_cached_tokens_have_their_own_price_and_never_make_it_negative() -> None
     assert Price(input=10, output=20).cost(usage) == pytest.approx((100 * 10 + 10 * 20) / 1e6)
 
 
-@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
-def test_no_call_costs_more_than_the_most(read: int, cached: int, written: int) -> None:
-    price = Price(input=10, output=20, cached_input=1, cache_write=12.5)
-    cached = min(cached, read)
-    usage = Usage(read, written, cached, read - cached)
-    assert price.cost(usage) <= price.at_most(read, written) + 1e-12
+def test_what_is_kept_for_an_hour_has_its_own_price_and_twice_that_of_input_without_one() -> None:
+    usage = Usage(100, 0, cache_write_tokens=70, cache_write_1h_tokens=50)
+    price = Price(input=10, output=0, cache_write=12.5, cache_write_1h=15)
+    assert price.cost(usage) == pytest.approx((30 * 10 + 20 * 12.5 + 50 * 15) / 1e6)
+    price = Price(input=10, output=0, cache_write=12.5)
+    assert price.cost(usage) == pytest.approx((30 * 10 + 20 * 12.5 + 50 * 20) / 1e6)
+    nonsense = Usage(100, 0, cache_write_tokens=70, cache_write_1h_tokens=500)
+    assert price.cost(nonsense) == pytest.approx((30 * 10 + 70 * 20) / 1e6)
+
+
+tokens = st.integers(0, 1000)
+rates = st.floats(0, 50)
+prices = st.builds(Price, rates, rates, st.none() | rates, st.none() | rates, st.none() | rates)
+
+
+@given(tokens, tokens, tokens, tokens, prices)
+def test_no_call_costs_more_than_the_most(
+    plain: int, cached: int, short: int, long: int, price: Price
+) -> None:
+    read = plain + cached + short + long
+    usage = Usage(read, 7, cached, short + long, long)
+    assert price.cost(usage) <= price.at_most(read, 7, for_an_hour=long > 0) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
@@ -191,59 +205,6 @@ def test_what_cannot_be_strict_is_not() -> None:
 def test_senseless_timeouts_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):
         Timeouts(**{name: 0})
-
-
-# --------------------------------------------------------------------------- one client for a loop
-
-
-class Client:
-    """Counts what is open."""
-
-    open = 0
-
-    def __init__(self) -> None:
-        Client.open += 1
-
-    async def close(self) -> None:
-        await asyncio.sleep(0)
-        Client.open -= 1
-
-
-@pytest.fixture
-def clients() -> ClientPerLoop[Client]:
-    Client.open = 0
-    return ClientPerLoop(Client, Client.close)
-
-
-def test_each_loop_has_its_client_and_closes_it(clients: ClientPerLoop[Client]) -> None:
-    async def twice() -> Client:
-        first, second = await asyncio.gather(clients.get(), clients.get())
-        assert first is second
-        assert Client.open == 1
-        return first
-
-    assert asyncio.run(twice()) is not asyncio.run(twice())
-    assert Client.open == 0
-
-
-async def test_a_client_closed_by_hand_is_made_anew(clients: ClientPerLoop[Client]) -> None:
-    first = await clients.get()
-    await clients.aclose()
-    await clients.aclose()
-    assert Client.open == 0
-    assert await clients.get() is not first
-    await clients.aclose()
-
-
-async def test_a_client_that_nobody_holds_is_closed() -> None:
-    Client.open = 0
-    clients: ClientPerLoop[Client] = ClientPerLoop(Client, Client.close)
-    await clients.get()
-    del clients
-    gc.collect()
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert Client.open == 0
 
 
 # ------------------------------------------------------------- errors of an HTTP library, by name

@@ -163,11 +163,11 @@ def _start_span(primitive: Any, context: WorkflowContext, outer: Context) -> Spa
     }
     if context.workflow_id is not None:
         attributes[names.WORKFLOW_ID] = context.workflow_id
-    # The data mapping is the one object that all contexts of a request share.
+    # The context that came first stands for the request in all that were made of it.
     return telemetry().start(
         primitive.name,
         attributes,
-        request=context.data,
+        request=context._origin or context,
         parent=context.parent_span,
         outer=outer,
     )

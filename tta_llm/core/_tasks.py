@@ -48,6 +48,27 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         raise interrupted
 
 
+async def finish(work: Awaitable[T]) -> T:
+    """Wait for work that must not be broken off: a cancellation waits until it has ended."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await wait_out(task)
+        raise
+
+
+async def wait_out(work: asyncio.Future[Any]) -> None:
+    """Wait until it has ended in whatever way, however often that is cancelled."""
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            continue
+    if not work.cancelled():
+        work.exception()  # seen, so that asyncio doesn't report it as lost
+
+
 async def run_together(
     starts: Sequence[Callable[[], Awaitable[T]]],
     *,

@@ -178,6 +178,27 @@ class WorkflowContext:
         twin._deadline = twin._armed = None
         return twin
 
+    def shared(self, data: MutableMapping[str, Any]) -> WorkflowContext:
+        """For work that other requests wait for, too: each keeps its own clock.
+
+        What it uses counts here and also in a ledger of its own.
+
+        Args:
+            data: In place of this request's data, which it usually stands before.
+        """
+        twin = self.with_data(data)
+        twin._deadline = twin._armed = None
+        # One of its own: it has its own ledger, and its spans go under the current one.
+        twin._origin, twin.parent_span = None, None
+        twin._correlation_id, twin._usage = self.correlation_id, UsageLedger(under=self.usage)
+        return twin
+
+    def with_data(self, data: MutableMapping[str, Any]) -> WorkflowContext:
+        """Give the same request with this in place of its data."""
+        twin = self._copy()
+        twin._data = data
+        return twin
+
     def __repr__(self) -> str:
         parts = [f"correlation_id={self.correlation_id!r}"]
         if self.workflow_id is not None:

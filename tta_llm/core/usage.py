@@ -25,9 +25,13 @@ class UsageLedger:
 
     It keeps sums, not calls: a context that serves a million calls is no larger than one that
     serves ten.
+
+    Args:
+        under: Another ledger in which each call is noted as well.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, under: UsageLedger | None = None) -> None:
+        self._under = under
         # Reentrant: while it is held, the garbage collector may close a call that somebody dropped,
         # which is noted then and there.
         self._lock = threading.RLock()
@@ -35,6 +39,8 @@ class UsageLedger:
 
     def add(self, usage: Usage, *, provider: str, model: str, cost_usd: float | None) -> None:
         """Add one call; `cost_usd` is None when the price is unknown."""
+        if self._under is not None:
+            self._under.add(usage, provider=provider, model=model, cost_usd=cost_usd)
         with self._lock:
             entry = self._models.setdefault((provider, model), ModelUsage())
             entry.calls += 1

@@ -10,6 +10,7 @@ from tta_llm.observability.telemetry import (
     configured,
     telemetry,
     tell,
+    tell_cache,
 )
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "configured",
     "telemetry",
     "tell",
+    "tell_cache",
     "watch",
     "watched",
 ]

@@ -26,6 +26,9 @@ EVENT = "event"
 """What a part of the recovery did, such as `retry`."""
 TARGET = "target"
 """What it did it about: the name of a step, such as `openai:gpt-4.1`."""
+CACHE = "tta.cache"
+"""How a cache answered: `hit`, `stale`, `coalesced` or `miss`."""
+CACHE_ANSWERS = ("hit", "stale", "coalesced", "miss")
 
 GAUGES = {
     "circuit_breaker_state": "0 closed, 1 half open, 2 open",
@@ -41,8 +44,10 @@ GAUGES = {
     "held_out_seconds": "How long a choice is left out after a failure that lasts",
     "load_under_way": "Calls under way",
     "load_latency_seconds": "How long calls take, or the first piece of a stream",
+    "cache_entries": "Results that a cache holds in memory",
+    "cache_bytes": "Memory that they take, roughly",
 }
-"""What a guard may tell about itself, by the name of its metric."""
+"""What a guard or a cache may tell about itself, by the name of its metric."""
 ADDED_UP = frozenset(
     {
         "rate_limit_requests_available",
@@ -52,6 +57,8 @@ ADDED_UP = frozenset(
         "concurrency_waiting",
         "load_under_way",
         "retry_budget_available",
+        "cache_entries",
+        "cache_bytes",
     }
 )
 """Those whose figures add up when several guards are about targets of one name."""

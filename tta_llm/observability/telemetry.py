@@ -21,7 +21,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from tta_llm.observability import names
 from tta_llm.observability.gauges import observe
 
-__all__ = ["SpanScope", "Telemetry", "Timed", "configured", "telemetry", "tell"]
+__all__ = ["SpanScope", "Telemetry", "Timed", "configured", "telemetry", "tell", "tell_cache"]
 
 _REQUEST = otel_context.create_key("tta-llm-request")
 
@@ -57,6 +57,15 @@ class Telemetry:
         )
         self.events: metrics.Counter = meter.create_counter(
             "recovery_events", description="What retries, fallbacks, hedges and guards did"
+        )
+        self.cache_events: metrics.Counter = meter.create_counter(
+            "cache_events", description="How caches answered, and what became of results"
+        )
+        self.cache_seconds: metrics.Counter = meter.create_counter(
+            "cache_saved_seconds", description="How long the answers took that were not computed"
+        )
+        self.cache_dollars: metrics.Counter = meter.create_counter(
+            "cache_saved_dollars", description="What the models of those answers cost"
         )
         observe(meter)
 
@@ -162,3 +171,24 @@ def tell(event: str, target: str, **attributes: str | float) -> None:
     telemetry().events.add(1, about)
     span = trace.get_current_span()
     span.add_event(f"tta.{event}", {names.TARGET: target, **attributes})
+
+
+def tell_cache(event: str, target: str, seconds: float, dollars: float) -> None:
+    """Count what a cache did, and say on the current span how it answered, if anybody listens.
+
+    Args:
+        event: What happened, such as `hit`.
+        target: The cache's name.
+        seconds: How much time it saved.
+        dollars: How much money it saved.
+    """
+    if not configured():
+        return
+    instruments = telemetry()
+    instruments.cache_events.add(1, {names.EVENT: event, names.TARGET: target})
+    if event in names.CACHE_ANSWERS:
+        trace.get_current_span().set_attribute(names.CACHE, event)
+    if seconds:
+        instruments.cache_seconds.add(seconds, {names.TARGET: target})
+    if dollars:
+        instruments.cache_dollars.add(dollars, {names.TARGET: target})

@@ -2,43 +2,94 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from typing import Any, cast, overload
+from typing import Any, Self, TypedDict, Unpack, cast, overload
 
+from tta_llm.core import WorkflowContext, WorkflowPrimitive, WrapperPrimitive
 from tta_llm.core._checks import at_least, positive
-from tta_llm.core._functions import takes_context
-from tta_llm.core._tasks import end_tasks
 from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
-from tta_llm.core.context import WorkflowContext
-from tta_llm.core.primitive import WorkflowPrimitive
-from tta_llm.core.wrapper import WrapperPrimitive
-from tta_llm.performance.keys import cache_key
+from tta_llm.observability import configured, tell_cache
+from tta_llm.performance._entry import Entry
+from tta_llm.performance._identity import identity_of
+from tta_llm.performance._judging import is_outage
+from tta_llm.performance._keeper import Keeper, Lifetimes
+from tta_llm.performance._keying import Keying, require_plain_function
+from tta_llm.performance._sharing import Call, Sharing
+from tta_llm.performance._shelf import Shelf
+from tta_llm.performance._table import Table
+from tta_llm.performance.statistics import CacheStatistics, Counts, Event
+from tta_llm.performance.store import CacheStore
 
-__all__ = ["CachePrimitive"]
+__all__ = ["CacheOptions", "CachePrimitive"]
+
+_RESULT, _PIECES = b"r", b"p"
+"""Begin the keys of results and of streams."""
+
+
+class CacheOptions(TypedDict, total=False):
+    """The arguments of a CachePrimitive after the first two."""
+
+    max_entries: int
+    max_bytes: int | None
+    key: Callable[..., Any] | None
+    vary: Iterable[str]
+    ignore: Iterable[str]
+    version: str | int | None
+    store: CacheStore | None
+    store_timeout_seconds: float
+    store_if: Callable[[Any], bool] | None
+    stale_while_revalidate_seconds: float | None
+    stale_if_error_seconds: float | None
+    error_ttl_seconds: float | None
+    name: str | None
 
 
 class CachePrimitive(WrapperPrimitive[In, Out]):
     """Remembers what a step gave for an input, for a while.
 
     Callers that miss the same input at the same time wait for one computation. It goes on until the
-    last of them has gone, whoever started it; when it fails they all get the error, and nothing is
-    stored. The stored object itself is handed out: don't change what you get.
+    last of them has gone, whoever started it; when it fails they all get the error, once, and
+    nothing is stored. Each caller gets a copy, to do with as they like.
 
-    Results and streams are remembered apart. A stream is stored when it has ended by itself, and
-    replayed in the same pieces.
+    What the step reads of `context.data` is part of its input: name it in `vary`. A result that
+    rests on a name which is not there is given to nobody else, and not stored; a warning says so
+    once. What the step writes there is part of its result, and written again at each hit.
+
+    A stream is stored when it has ended by itself, and replayed in the same pieces; results and
+    streams are remembered apart. A model's answer that was cut short, filtered or refused is not
+    stored.
 
     Args:
         primitive: The step.
         ttl_seconds: How long a result is good for, above 0.
-        max_entries: When there are more, the one that was not used for longest goes.
+        max_entries: When there are more in memory, the one that was not used for longest goes.
+        max_bytes: The same when they take more memory than this, roughly; None for no limit.
         key: Makes plain data of the input to key by, for inputs of other types or with parts that
-            don't matter. It gets the input, and, if it likes, the context: name the tenant in the
-            key when answers differ.
-        name: What spans and errors call it.
+            don't matter. It gets the input, and, if it likes, the context.
+        vary: The names in `context.data` that make a difference, such as `("tenant",)`.
+        ignore: Names there that the step reads, a log's for instance, and that make none.
+        version: Tells its results in a store from those of an earlier version of the step.
+        store: Where the results lie, in place of this process's memory: `SQLiteStore` for the
+            processes of a machine, `RedisStore` for many machines. They must be plain data there.
+            A process computes only what no other one is computing. A store that is down, slow or
+            holds garbage is a miss, never an error.
+        store_timeout_seconds: No call waits longer for the store.
+        store_if: Whether to store a result (of a stream, the tuple of its pieces).
+        stale_while_revalidate_seconds: For so long past its time a result is given at once, while
+            a task computes a new one. That task outlives the call: close the cache
+            (`async with`, `aclose`) to end it.
+        stale_if_error_seconds: For so long past its time a result is given when computing a new
+            one fails by an outage.
+        error_ttl_seconds: A provider's refusal that another try can't mend, such as a bad request,
+            is given for so long.
+        name: What spans and errors call it; metrics too, in place of the step's name.
+
+    Raises:
+        UnkeyableError: From the constructor, when there is a store and the step can't be told from
+            others by its code and contents, and no `version` is given; else from `execute`, when
+            the input is no plain data and there is no `key`.
 
     Example:
         ```python
@@ -48,7 +99,7 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         model = MockPrimitive(return_value="an answer")
         cached = CachePrimitive(model, ttl_seconds=3600)
         assert cached.run({"q": 1}) == cached.run({"q": 1}) == "an answer"
-        assert model.call_count == 1
+        assert model.call_count == 1 and cached.statistics.hits == 1
         ```
     """
 
@@ -57,30 +108,18 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         self,
         primitive: WorkflowPrimitive[In, Out],
         ttl_seconds: float,
-        *,
-        max_entries: int = 1024,
-        key: Callable[..., Any] | None = None,
-        name: str | None = None,
+        **options: Unpack[CacheOptions],
     ) -> None: ...
     @overload
     def __init__(
         self,
         primitive: AwaitedStep[In, Out],
         ttl_seconds: float,
-        *,
-        max_entries: int = 1024,
-        key: Callable[..., Any] | None = None,
-        name: str | None = None,
+        **options: Unpack[CacheOptions],
     ) -> None: ...
     @overload
     def __init__(
-        self,
-        primitive: PlainStep[In, Out],
-        ttl_seconds: float,
-        *,
-        max_entries: int = 1024,
-        key: Callable[..., Any] | None = None,
-        name: str | None = None,
+        self, primitive: PlainStep[In, Out], ttl_seconds: float, **options: Unpack[CacheOptions]
     ) -> None: ...
     def __init__(
         self,
@@ -88,136 +127,151 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         ttl_seconds: float,
         *,
         max_entries: int = 1024,
+        max_bytes: int | None = None,
         key: Callable[..., Any] | None = None,
+        vary: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+        version: str | int | None = None,
+        store: CacheStore | None = None,
+        store_timeout_seconds: float = 0.25,
+        store_if: Callable[[Any], bool] | None = None,
+        stale_while_revalidate_seconds: float | None = None,
+        stale_if_error_seconds: float | None = None,
+        error_ttl_seconds: float | None = None,
         name: str | None = None,
     ) -> None:
         positive(ttl_seconds, "ttl_seconds")
         super().__init__(primitive, label=f"remembered for {ttl_seconds:g} s", name=name)
-        self._entries = _Entries(ttl_seconds, at_least(1, max_entries, "max_entries"))
-        self._key = as_key(key)
-        self._flights: dict[tuple[asyncio.AbstractEventLoop, bytes], _Flight] = {}
+        lifetimes = Lifetimes(
+            fresh=ttl_seconds,
+            stale=_seconds(stale_while_revalidate_seconds, "stale_while_revalidate_seconds"),
+            stale_if_error=_seconds(stale_if_error_seconds, "stale_if_error_seconds"),
+            error=_seconds(error_ttl_seconds, "error_ttl_seconds"),
+        )
+        self._counts = Counts(name or self.primitive.name)
+        shelf, identity = None, b""
+        if store_if is not None:
+            require_plain_function(store_if, "store_if= is a plain function of the result")
+        if store is not None:
+            _require_store(store)
+            held = [self.primitive, key]
+            identity = hashlib.sha256(identity_of(held, version=version)).digest()
+            limit = positive(store_timeout_seconds, "store_timeout_seconds")
+            shelf = Shelf(store, f"{identity.hex()[:16]}:", limit, self._counts)
+        if max_bytes is not None:
+            at_least(1, max_bytes, "max_bytes")
+        self._keying = Keying(key, vary, ignore, identity)
+        self._table = Table(at_least(1, max_entries, "max_entries"), max_bytes, self._counts)
+        self._keeper = Keeper(lifetimes, self._table, shelf, self._counts, store_if)
+        self._sharing = Sharing(self.primitive, self._keeper)
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Give the remembered result, or run the step."""
-        key = b"result:" + self._key(input_data, context)
-        entry = self._entries.get(key, context.clock.now())
+        key, known = self._keying.of(input_data, context)
+        entry = self._table.hit(_RESULT + key, context.clock.now())
         if entry is not None:
-            return cast("Out", entry[0])
-        return cast("Out", await self._share(key, input_data, context))
-
-    async def _share(self, key: bytes, input_data: In, context: WorkflowContext) -> Any:
-        """Wait for the computation under way for this key, or for a new one."""
-        place = (asyncio.get_running_loop(), key)
-        flight = self._flights.get(place)
-        if flight is None or not flight.is_open:
-            work = self._compute(key, input_data, context.without_deadline())
-            flight = self._flights[place] = _Flight(place[0].create_task(work))
+            if configured():
+                tell_cache("hit", self._counts.name, entry.seconds, entry.dollars)
+            return cast("Out", entry.replay(context.data))
+        call = Call(_RESULT + key, known, input_data, context)
+        entry = await self._keeper.find(call.key, context.clock)
+        if entry is not None and (how := self._may_serve(entry, call)):
+            return cast("Out", self._give(how, entry, context))
         try:
-            return await flight.wait()
-        finally:
-            if not flight.is_open and self._flights.get(place) is flight:
-                del self._flights[place]
-
-    async def _compute(self, key: bytes, input_data: In, context: WorkflowContext) -> Any:
-        result = await self.primitive.execute(input_data, context)
-        self._entries.put(key, (result,), context.clock.now())
-        return result
+            return cast("Out", await self._sharing.result(call))
+        except Exception as error:
+            if entry is None or not self._stands_in(entry, error, call):
+                raise
+            return cast("Out", self._give("stale", entry, context))
 
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Replay the remembered pieces, or stream the step."""
-        key = b"pieces:" + self._key(input_data, context)
-        pieces = self._entries.get(key, context.clock.now())
-        if pieces is None:
-            fresh: list[Any] = []
-            async with aclosing(self.primitive.stream(input_data, context)) as stream:
-                async for piece in stream:
-                    fresh.append(piece)
-                    yield piece
-            self._entries.put(key, tuple(fresh), context.clock.now())
+        key, known = self._keying.of(input_data, context)
+        call = Call(_PIECES + key, known, input_data, context, streams=True)
+        entry = await self._keeper.find(call.key, context.clock)
+        if entry is not None and (how := self._may_serve(entry, call)):
+            for piece in self._give(how, entry, context):
+                yield piece
             return
-        for piece in pieces:
-            yield piece
-
-
-def as_key(key: Callable[..., Any] | None) -> Callable[[Any, WorkflowContext], bytes]:
-    """Give a function of the input and the context that makes the bytes to look up by."""
-    if key is None:
-        return lambda data, _context: cache_key(data)
-    if not callable(key):
-        raise TypeError(f"key= is a function of the input (and the context), not {key!r}")
-    with_context = takes_context(key)
-    return lambda data, context: cache_key(key(data, context) if with_context else key(data))
-
-
-class _Entries:
-    """The least-recently-used dictionary behind the cache, of tuples that go when they are old."""
-
-    def __init__(self, ttl_seconds: float, max_entries: int) -> None:
-        self.ttl_seconds, self._max_entries = ttl_seconds, max_entries
-        self._lock = (
-            threading.Lock()
-        )  # several event loops, each in its thread, may share one workflow
-        self._entries: OrderedDict[bytes, tuple[float, tuple[Any, ...]]] = OrderedDict()
-
-    def get(self, key: bytes, now: float) -> tuple[Any, ...] | None:
-        with self._lock:
-            expires, entry = self._entries.get(key, (0.0, None))
-            if entry is None:
-                return None
-            if now >= expires:
-                del self._entries[key]
-                return None
-            self._entries.move_to_end(key)
-            return entry
-
-    def put(self, key: bytes, entry: tuple[Any, ...], now: float) -> None:
-        with self._lock:
-            self._entries[key] = (now + self.ttl_seconds, entry)
-            self._entries.move_to_end(key)
-            if len(self._entries) > self._max_entries:
-                self._entries.popitem(last=False)
-
-
-class _Flight:
-    """One computation that any number of callers wait for."""
-
-    __slots__ = ("_notes", "_waiters", "is_open", "task")
-
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.task, self._waiters = task, 0
-        self._notes: list[str] | None = None
-        """Those of the error, before the first caller was told."""
-        self.is_open = True
-        """Whether one more caller may still wait for it."""
-
-    async def wait(self) -> Any:
-        """Wait for the result; the last waiter to be cancelled ends the computation."""
-        self._waiters += 1
+        is_begun = False
         try:
-            await asyncio.wait([self.task])
-        finally:
-            self._waiters -= 1
-            if self.task.done() or not self._waiters:
-                self.is_open = False
-                await end_tasks([self.task])
-        return self._outcome()
+            async with aclosing(self._sharing.pieces(call)) as pieces:
+                async for piece in pieces:
+                    is_begun = True
+                    yield piece
+        except Exception as error:
+            if is_begun or entry is None or not self._stands_in(entry, error, call):
+                raise
+            for piece in self._give("stale", entry, context):
+                yield piece
 
-    def _outcome(self) -> Any:
-        error = None if self.task.cancelled() else self.task.exception()
-        if error is None:
-            return self.task.result()
-        # Each caller notes its own path on the error, so each gets one of its own.
-        if self._notes is not None:
-            raise _twin(error, self._notes)
-        self._notes = list(getattr(error, "__notes__", ()))
-        raise error
+    def _give(self, how: Event, entry: Entry, context: WorkflowContext) -> Any:
+        self._counts.add(how, seconds=entry.seconds, dollars=entry.dollars)
+        return entry.replay(context.data)
+
+    def _may_serve(self, entry: Entry, call: Call) -> Event | None:
+        """Tell how an entry may be given, if it may; have a new one computed for a stale one."""
+        late, stale = call.context.clock.now() - entry.fresh_until, self._keeper.lifetimes.stale
+        if late < 0:
+            return "hit"
+        if late >= stale:
+            return None
+        self._sharing.refresh(call, entry.fresh_until + stale)
+        return "stale"
+
+    def _stands_in(self, entry: Entry, error: Exception, call: Call) -> bool:
+        """Tell whether a stale entry may be given because there is an outage."""
+        late = call.context.clock.now() - entry.fresh_until
+        return late < self._keeper.lifetimes.stale_if_error and is_outage(error)
+
+    async def invalidate(self, input_data: In, context: WorkflowContext | None = None) -> None:
+        """Forget what is remembered for an input, its streams too.
+
+        What is being computed for it reaches those who wait for it already, and is not stored.
+
+        Args:
+            input_data: As for `execute`.
+            context: The same; what `vary` names is looked up there.
+
+        Raises:
+            Exception: What the store raises when it can't forget.
+        """
+        digest, _ = self._keying.of(input_data, WorkflowContext() if context is None else context)
+        keys = (_RESULT + digest, _PIECES + digest)
+        self._sharing.disown(lambda key: key in keys)
+        for key in keys:
+            await self._keeper.drop(key)
+
+    async def clear(self) -> None:
+        """Forget all that is remembered; in a store, only what this cache's step gave.
+
+        Raises:
+            Exception: What the store raises when it can't forget.
+        """
+        self._sharing.disown(lambda _: True)
+        await self._keeper.clear()
+
+    @property
+    def statistics(self) -> CacheStatistics:
+        """What it did so far, in this process."""
+        return self._counts.statistics()
+
+    async def aclose(self) -> None:
+        """End the tasks that compute new results for stale ones; a store is left open."""
+        await self._sharing.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
-def _twin(error: BaseException, notes: list[str]) -> BaseException:
-    """Copy an error without calling its constructor, which may take anything."""
-    twin = type(error).__new__(type(error), *error.args)
-    twin.args = error.args
-    twin.__dict__.update(error.__dict__, __notes__=list(notes))
-    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
-    twin.__suppress_context__ = error.__suppress_context__
-    return twin.with_traceback(error.__traceback__)
+def _require_store(store: Any) -> None:
+    is_one = all(callable(getattr(store, each, None)) for each in ("get", "set", "acquire"))
+    if isinstance(store, type) or not is_one:
+        raise TypeError(f"store= is a store, such as SQLiteStore('cache.db'), not {store!r}")
+
+
+def _seconds(value: float | None, name: str) -> float:
+    return 0.0 if value is None else positive(value, name)

@@ -11,11 +11,13 @@ import json
 import pathlib
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from tta_llm.errors import UnkeyableError
 
-__all__ = ["cache_key"]
+__all__ = ["cache_key", "canonical"]
 
 _BY_TEXT = (
     dt.date,
@@ -27,26 +29,39 @@ _BY_TEXT = (
     complex,
 )
 
+# Made once: `json.dumps` would make one for each call.
+_written = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
 
 def cache_key(value: Any) -> bytes:
-    """Give the SHA-256 of the canonical JSON of a value.
+    """Give the SHA-256 of the canonical JSON of a value, 32 bytes.
 
-    Mappings count regardless of order, floats by value, bytes and arrays by digest, dataclasses,
-    pydantic models and enumerations by class and content. `1`, `1.0`, `"1"` and `True` are four
-    different values; a list and a tuple of the same items are one.
+    Mappings count regardless of order, floats by value, bytes and arrays by digest, dataclasses and
+    pydantic models by class and by the fields that count for equality, enumerations by name. `1`,
+    `1.0`, `"1"` and `True` are four different values; a list and a tuple of the same items are one.
 
     Raises:
         UnkeyableError: For any other type, and for what contains itself. Nothing is keyed by its
             `repr` or identity.
     """
+    return hashlib.sha256(canonical(value)).digest()
+
+
+def canonical(value: Any) -> bytes:
+    """Write a value as canonical JSON, which is the same for equal values in every process.
+
+    Raises:
+        UnkeyableError: As `cache_key`.
+    """
     try:
-        plain = _plain(value)
+        text = _written(value if type(value) is str else _plain(value))
     except RecursionError:
         raise UnkeyableError(
             "the input contains itself, or is nested too deeply, to make a cache key of"
         ) from None
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        raise UnkeyableError("the input holds a number too long to make a cache key of") from None
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _plain(value: Any) -> Any:
@@ -64,11 +79,12 @@ def _plain(value: Any) -> Any:
 def _plain_mapping(value: Mapping[Any, Any]) -> Any:
     if all(type(key) is str and not key.startswith("$") for key in value):
         return {key: _plain(item) for key, item in value.items()}
-    return {"$mapping": sorted((_sortable(key), _plain(item)) for key, item in value.items())}
+    pairs = [(_sortable(key), _plain(item)) for key, item in value.items()]
+    return {"$mapping": sorted(pairs, key=itemgetter(0))}
 
 
 def _sortable(value: Any) -> str:
-    return json.dumps(_plain(value), sort_keys=True)
+    return _written(_plain(value))
 
 
 def _plain_other(value: Any, kind: type) -> Any:
@@ -81,32 +97,47 @@ def _plain_other(value: Any, kind: type) -> Any:
         return {"$set": sorted(_sortable(item) for item in value)}
     if isinstance(value, _BY_TEXT):
         return {mark: str(value)}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            mark: {
-                field.name: _plain(getattr(value, field.name))
-                for field in dataclasses.fields(value)
-            }
-        }
-    if hasattr(kind, "model_fields") and hasattr(
-        kind, "model_dump"
-    ):  # pydantic, not imported for this
-        return {mark: _plain(value.model_dump())}
-    if hasattr(value, "dtype") and hasattr(
-        value, "tobytes"
-    ):  # numpy's arrays and numbers, likewise
+    if isinstance(value, type):
+        return _plain_class(value)
+    if (fields := _fields(value, kind)) is not None:
+        return {mark: {name: _plain(field) for name, field in fields.items()}}
+    if hasattr(value, "dtype") and hasattr(value, "tobytes"):  # numpy's, not imported for this
         return _plain_array(value, mark)
-    raise UnkeyableError(
-        f"a cache can't make a key of a {kind.__qualname__}: give CachePrimitive a key= function "
-        "that turns the input into plain data"
-    )
+    raise _unkeyable(f"a {kind.__qualname__}")
+
+
+def _fields(value: Any, kind: type) -> Mapping[str, Any] | None:
+    """Give the parts by name that make two objects of a class equal; None when it has none."""
+    if dataclasses.is_dataclass(value):
+        return {
+            each.name: getattr(value, each.name)
+            for each in dataclasses.fields(value)
+            if each.compare
+        }
+    if hasattr(kind, "model_fields"):  # pydantic's, not imported for this
+        return {**value.__dict__, **(value.__pydantic_extra__ or {})}
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return dict(zip(kind._fields, value, strict=True))
+    return None
+
+
+@lru_cache(256)
+def _plain_class(cls: type) -> Any:
+    """A request names the class that its answer shall fit; what it asks for is its schema."""
+    if not hasattr(cls, "model_json_schema"):
+        raise _unkeyable(f"the class {cls.__qualname__}")
+    return {f"${cls.__module__}.{cls.__qualname__}": _plain(cls.model_json_schema())}
 
 
 def _plain_array(value: Any, mark: str) -> Any:
     if value.dtype.hasobject:
-        raise UnkeyableError(
-            f"a cache can't make a key of an array of {value.dtype}: give CachePrimitive a key="
-        )
-    return {
-        mark: [str(value.dtype), list(value.shape), hashlib.sha256(value.tobytes()).hexdigest()]
-    }
+        raise _unkeyable(f"an array of {value.dtype}")
+    digest = hashlib.sha256(value.tobytes()).hexdigest()
+    return {mark: [str(value.dtype), list(value.shape), digest]}
+
+
+def _unkeyable(what: str) -> UnkeyableError:
+    return UnkeyableError(
+        f"a cache can't make a key of {what}: give CachePrimitive a key= function "
+        "that turns the input into plain data"
+    )

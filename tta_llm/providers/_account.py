@@ -48,7 +48,10 @@ def worst_case(model: Priced, request: ChatRequest) -> tuple[float | None, int]:
     """Give the most dollars and tokens that a call may take; None for dollars nobody knows."""
     read, written = most_input_tokens(request), request.max_tokens or 0
     price = model.price
-    return None if price is None else price.at_most(read, written), read + written
+    if price is None:
+        return None, read + written
+    hour = any(message.cache == "1h" for message in request.messages)
+    return price.at_most(read, written, for_an_hour=hour), read + written
 
 
 class Account:

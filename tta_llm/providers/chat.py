@@ -60,7 +60,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
     idempotent = True
 
     options: frozenset[str] = OPTIONS
-    """What the vendor takes of `OPTIONS`; anything else is refused before the call."""
+    """What the vendor takes of `OPTIONS`, the rest is refused; and `cache`, if it is told marks."""
 
     tokens_within_budget: int = 4096
     """The longest answer under a limit in tokens or dollars when nobody says another."""
@@ -107,6 +107,14 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         if self._info is not None or self._served_at() is not None:
             return self._info
         return model_info(self.provider, self.model)
+
+    @property
+    def cache_identity(self) -> tuple[object, ...]:
+        """What tells its answers from another model's, where caches share a store.
+
+        A vendor's file that takes more of what changes an answer adds it.
+        """
+        return self.provider, self.model, self._served_at(), self.max_tokens
 
     def estimate_tokens(self, input_data: ChatInput) -> int:
         """Estimate the tokens of a call: those of its input, and the longest answer.

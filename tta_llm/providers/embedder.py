@@ -67,6 +67,11 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
         """How many numbers a vector has."""
         return self._dimensions
 
+    @property
+    def cache_identity(self) -> tuple[object, ...]:
+        """What tells its vectors from another's, where caches share a store."""
+        return self.model, self.dimensions
+
     def estimate_tokens(self, input_data: str | Sequence[str]) -> int:
         """Estimate the tokens of a call, which a rate limit takes before it."""
         return sum(estimated_tokens(text) for text in _texts(input_data))

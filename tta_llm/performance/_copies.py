@@ -1,0 +1,134 @@
+"""Copies of results, so that no caller can alter what a cache holds.
+
+A copy is planned once, when a result comes in: what can't be altered is handed out as it is, and of
+the rest each hit gets a new one at the least cost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import functools
+import pathlib
+import sys
+import types
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tta_llm.performance._fields import NotKept, apart, together
+
+__all__ = ["Copies", "copies_of"]
+
+_UNALTERABLE = (
+    *(str, int, float, complex, bytes, types.NoneType, types.EllipsisType, range, type, enum.Enum),
+    *(dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, uuid.UUID, pathlib.PurePath),
+    *(types.FunctionType, types.BuiltinFunctionType, types.ModuleType),
+)
+
+
+@dataclasses.dataclass(slots=True)
+class Copies:
+    """Gives copies of a value that was copied itself.
+
+    Args:
+        give: Gives one.
+        size: How many bytes of memory the value takes, roughly.
+        is_same: Whether it is the value itself each time, for nobody can alter it.
+    """
+
+    give: Callable[[], Any]
+    size: int
+    is_same: bool = False
+
+
+def copies_of(value: Any) -> Copies:
+    """Plan the copies of a value.
+
+    Raises:
+        NotKept: When it can't be copied.
+    """
+    try:
+        return _plan(value)
+    except RecursionError:
+        raise NotKept("something that holds itself, or is nested too deeply") from None
+
+
+def _plan(value: Any) -> Copies:
+    kind = type(value)
+    if isinstance(value, _UNALTERABLE) or kind is object:
+        return Copies(lambda: value, sys.getsizeof(value), is_same=True)
+    if kind is list:
+        return _container(value, list.copy, list, value)
+    if kind is dict:
+        return _mapping(value)
+    if kind in (tuple, frozenset):
+        return _container(value, None, kind, value)
+    if kind is set:
+        return _container(value, set.copy, set, value)
+    if hasattr(value, "dtype") and hasattr(value, "nbytes") and not value.dtype.hasobject:
+        own = value.copy()
+        return Copies(own.copy, sys.getsizeof(value) + value.nbytes)
+    if dataclasses.is_dataclass(value):
+        with contextlib.suppress(NotKept):
+            return _dataclass(value)
+    return _deep(value)
+
+
+def _container(
+    value: Any,
+    duplicate: Callable[[Any], Any] | None,
+    make: Callable[[Iterable[Any]], Any],
+    items: Iterable[Any],
+) -> Copies:
+    """Plan for a container; `duplicate` copies one whose items can't be altered, if it must."""
+    gives, size, are_same = _parts(items)
+    size += sys.getsizeof(value)
+    if not are_same:
+        return Copies(lambda: make([give() for give in gives]), size)
+    own = make(give() for give in gives)
+    if duplicate is None:
+        return Copies(lambda: own, size, is_same=True)
+    return Copies(functools.partial(duplicate, own), size)
+
+
+def _mapping(value: dict[Any, Any]) -> Copies:
+    gives, size, are_same = _parts(value.values())
+    size += sys.getsizeof(value) + sum(_plan(key).size for key in value)
+    pairs = list(zip(value, gives, strict=True))
+    if are_same:
+        own = {key: give() for key, give in pairs}
+        return Copies(own.copy, size)
+    return Copies(lambda: {key: give() for key, give in pairs}, size)
+
+
+def _dataclass(value: Any) -> Copies:
+    cls, fields = type(value), apart(value)
+    gives, size, are_same = _parts(fields.values())
+    pairs = list(zip(fields, gives, strict=True))
+    if are_same and cls.__dataclass_params__.frozen:
+        own = together(cls, {name: give() for name, give in pairs})
+        return Copies(lambda: own, size, is_same=True)
+    return Copies(lambda: together(cls, {name: give() for name, give in pairs}), size)
+
+
+def _parts(values: Iterable[Any]) -> tuple[list[Callable[[], Any]], int, bool]:
+    """Plan for each: what gives its copies, how large all are, and whether none can be altered."""
+    plans = [_plan(each) for each in values]
+    gives, size = [plan.give for plan in plans], sum(plan.size for plan in plans)
+    return gives, size, all(plan.is_same for plan in plans)
+
+
+def _deep(value: Any) -> Copies:
+    try:
+        own = copy.deepcopy(value)
+        copy.deepcopy(own)  # what can be copied once only would fail at the first hit
+    except Exception as error:
+        kind = type(value).__qualname__
+        raise NotKept(f"a {kind}, which can't be copied ({type(error).__name__})") from None
+    size = sys.getsizeof(value) + sum(map(sys.getsizeof, getattr(value, "__dict__", {}).values()))
+    return Copies(lambda: copy.deepcopy(own), size)

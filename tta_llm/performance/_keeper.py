@@ -1,0 +1,157 @@
+"""What a cache keeps, for how long, and where."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tta_llm.core.clock import Clock
+from tta_llm.performance._entry import Computed, Entry, written_entry
+from tta_llm.performance._fields import NotKept
+from tta_llm.performance._flight import Flight
+from tta_llm.performance._judging import is_whole, will_not_mend
+from tta_llm.performance._shelf import Shelf, wall_time
+from tta_llm.performance._table import Table
+from tta_llm.performance.statistics import Counts
+
+__all__ = ["Keeper", "Lifetimes"]
+
+_log = logging.getLogger("tta_llm.performance")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long a cache uses what it has, in seconds; the last three are 0 for not at all.
+
+    Args:
+        fresh: So long a result is given without a thought.
+        stale: So long after that it is given while a new one is computed.
+        stale_if_error: So long after `fresh` it is given when no new one is to be had.
+        error: So long a failure that will not mend is given.
+    """
+
+    fresh: float
+    stale: float = 0.0
+    stale_if_error: float = 0.0
+    error: float = 0.0
+
+    @property
+    def kept(self) -> float:
+        """So long there is a use for a result."""
+        return self.fresh + max(self.stale, self.stale_if_error)
+
+
+class Keeper:
+    """Finds entries and keeps results: in a table in memory, or in a store.
+
+    Args:
+        lifetimes: For how long.
+        table: Where the results are without a store; failures are there in any case.
+        shelf: The store, if there is one.
+        counts: Where all is told.
+        store_if: Whether a result is worth it, besides being whole.
+    """
+
+    def __init__(
+        self,
+        lifetimes: Lifetimes,
+        table: Table,
+        shelf: Shelf | None,
+        counts: Counts,
+        store_if: Callable[[Any], bool] | None,
+    ) -> None:
+        self.lifetimes, self.table, self.shelf, self.counts = lifetimes, table, shelf, counts
+        self._store_if = store_if
+        self._warned_of: set[str] = set()
+
+    async def find(self, key: bytes, clock: Clock) -> Entry | None:
+        """Give the entry, fresh or stale; None when it is of no use any more."""
+        entry = self.table.get(key)
+        if entry is None and self.shelf is not None:
+            entry = await self.shelf.get(key, self.lifetimes.fresh, clock)
+        if entry is None:
+            return None
+        if clock.now() < entry.fresh_until + self.lifetimes.kept - self.lifetimes.fresh:
+            return entry
+        self.table.drop(key)
+        return None
+
+    @asynccontextmanager
+    async def turn(self, key: bytes, clock: Clock) -> AsyncIterator[Entry | None]:
+        """Wait until no other process computes this key; yield what one computed meanwhile."""
+        if self.shelf is None:
+            yield None
+            return
+
+        async def look() -> Entry | None:
+            entry = await self.find(key, clock)
+            return entry if entry is not None and clock.now() < entry.fresh_until else None
+
+        async with self.shelf.turn(key, look) as found:
+            yield found
+
+    async def drop(self, key: bytes) -> None:
+        """Forget what is kept under a key."""
+        self.table.drop(key)
+        if self.shelf is not None:
+            await self.shelf.drop(key)
+
+    async def clear(self) -> None:
+        """Forget all."""
+        self.table.clear()
+        if self.shelf is not None:
+            await self.shelf.clear()
+
+    async def keep(self, key: bytes, value: Any, flight: Flight[Any]) -> Entry:
+        """Keep what a computation came to, if it may be kept; give the entry in any case."""
+        now = flight.context.clock.now()
+        used = flight.context.usage
+        computed = Computed(value, flight.notes.written, now, now - flight.begun_at, used.cost_usd)
+        try:
+            entry = Entry.of(computed, self.lifetimes.fresh)
+            if self._is_to_be_kept(value, flight):
+                await self._put(key, entry, computed, flight.context.clock)
+        except NotKept as reason:
+            _log.warning("a result of the cache %r is not kept: %s", self.counts.name, reason)
+            self.counts.add("not_stored")
+            entry = Entry(lambda: value, now)
+        return entry
+
+    def keep_error(self, key: bytes, error: Exception, flight: Flight[Any]) -> None:
+        """Keep a failure, if it will not mend."""
+        is_anybodys = flight.is_kept and not flight.notes.read
+        if self.lifetimes.error and is_anybodys and will_not_mend(error):
+            until = flight.context.clock.now() + self.lifetimes.error
+            self.table.put(key, Entry.of_error(error, until))
+
+    def _is_to_be_kept(self, value: Any, flight: Flight[Any]) -> bool:
+        if flight.notes.read:
+            self._tell_of_reading(flight.notes.read)
+            return False
+        wanted = is_whole(value) and (self._store_if is None or self._store_if(value))
+        if not (wanted and flight.is_kept):
+            self.counts.add("not_stored")
+            return False
+        return True
+
+    async def _put(self, key: bytes, entry: Entry, computed: Computed, clock: Clock) -> None:
+        if self.shelf is None:
+            self.table.put(key, entry)
+            return
+        on_the_wall = wall_time(clock) - clock.now() + computed.made_at
+        stored = written_entry(computed, on_the_wall)
+        await self.shelf.put(key, stored, self.lifetimes.kept)
+
+    def _tell_of_reading(self, names: set[str]) -> None:
+        self.counts.add("personal")
+        if not names <= self._warned_of:
+            self._warned_of |= names
+            _log.warning(
+                "results of the cache %r are not kept: the step reads %s of context.data, which is "
+                "no part of the key. Name it in vary=, or in ignore= if the result is for all",
+                self.counts.name,
+                " and ".join(sorted(map(repr, names))),
+            )
