@@ -94,7 +94,7 @@ def test_public_names_are_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["core", "errors", "messages", "performance", "recovery", "testing"]
+    "name", ["core", "errors", "messages", "performance", "recovery", "routing", "testing"]
 )
 def test_public_modules_name_what_they_export(name: str) -> None:
     module = importlib.import_module(f"tta_llm.{name}")

@@ -7,9 +7,11 @@ TTAError
 ├── DeadlineExceededError (TimeoutError)
 ├── BudgetExceededError                the next call would pass the budget
 ├── CallRefusedError                   a guard refused a call before it was made
+│   ├── CannotServeError               no model behind it takes the request
 │   ├── CircuitOpenError               its target fails too often
 │   ├── RateLimitExceededError         the wait for its turn would be too long
 │   └── ConcurrencyLimitError          too many are under way and waiting
+├── AnswerRejectedError                no tier's answer passed a cascade's check
 ├── AllFailedError (ExceptionGroup)    every choice of a fallback failed; holds each attempt
 ├── UnkeyableError (TypeError)         a cache can't make a key of this input
 ├── MissingExtraError (ImportError)    an optional package isn't installed
@@ -40,9 +42,11 @@ from typing import Any, Self
 
 __all__ = [
     "AllFailedError",
+    "AnswerRejectedError",
     "AuthenticationError",
     "BudgetExceededError",
     "CallRefusedError",
+    "CannotServeError",
     "CircuitOpenError",
     "CompositionError",
     "ConcurrencyLimitError",
@@ -129,6 +133,10 @@ class CallRefusedError(TTAError):
         self.retry_after = retry_after
 
 
+class CannotServeError(CallRefusedError):
+    """No model behind a step can serve the request, by what is known of it; none was asked."""
+
+
 class CircuitOpenError(CallRefusedError):
     """The target failed too often of late and is left alone for a while."""
 
@@ -139,6 +147,19 @@ class RateLimitExceededError(CallRefusedError):
 
 class ConcurrencyLimitError(CallRefusedError):
     """As many calls as allowed are under way, and no more may wait, or there is no time to."""
+
+
+class AnswerRejectedError(TTAError):
+    """No tier of a cascade gave an answer that passed its check.
+
+    Args:
+        message: What was tried.
+        answer: The last of the answers; None when there was none.
+    """
+
+    def __init__(self, message: str, answer: Any = None) -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 class AllFailedError(TTAError, ExceptionGroup[Exception]):

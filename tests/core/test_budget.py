@@ -346,3 +346,15 @@ def test_its_repr_tells_what_is_left() -> None:
     budget = Budget(dollars=0.5, calls=3)
     budget.reserve(dollars=0.1, tokens=1)
     assert repr(budget) == "Budget($0.4, 2 calls left)"
+
+
+def test_a_refusal_tells_what_reserving_would_raise_and_sets_nothing_aside() -> None:
+    budget = Budget(calls=1, dollars=1).under(Budget(tokens=10))
+    assert budget.refusal(dollars=1, tokens=10) is None
+    for asked in ({"tokens": 11}, {"calls": 2}, {"dollars": 1.5}, {"dollars": None}):
+        amounts: Any = {"dollars": 0.5, "tokens": 5} | asked
+        refusal = budget.refusal(**amounts)
+        with pytest.raises(BudgetExceededError) as raised:
+            budget.reserve(**amounts)
+        assert str(refusal) == str(raised.value)
+    assert budget.reserved == Spending(0, 0, 0)

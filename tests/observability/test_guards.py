@@ -31,6 +31,7 @@ from tta_llm.recovery import (
     RetryPrimitive,
     health,
 )
+from tta_llm.routing import LoadBalancer
 from tta_llm.testing import MockPrimitive, VirtualClock
 
 
@@ -289,7 +290,7 @@ def test_a_workflow_with_guards_shows_all_that_its_guards_tell(
     guarded = CircuitBreakerPrimitive(ConcurrencyLimitPrimitive(down, 3))
     limiter = RateLimiter(requests_per_minute=600, tokens_per_minute=60_000)
     paced = RateLimitPrimitive(ConcurrencyLimitPrimitive(up, 3), limiter)
-    workflow: Any = FallbackPrimitive(RetryPrimitive(guarded), [paced])
+    workflow: Any = FallbackPrimitive(RetryPrimitive(guarded), [LoadBalancer([paced])])
     clock = VirtualClock()
     for _ in range(30):
         clock.run(workflow.execute("x", WorkflowContext(clock=clock)))
@@ -302,7 +303,9 @@ def test_a_workflow_with_guards_shows_all_that_its_guards_tell(
     assert told["rate_limit_waiting"] == told["rate_limit_paused_seconds"] == {"up": 0}
     assert told["rate_limit_requests_available"].keys() == {"up"}
     assert told["rate_limit_tokens_available"].keys() == {"up"}
-    assert set(told["held_out_seconds"]) == {"down", "up"}
+    assert set(told["held_out_seconds"]) == {"down", "LoadBalancer"}
+    assert told["load_under_way"] == {"up": 0}
+    assert told["load_latency_seconds"] == {"up": 0}
     counted = events(metric_reader)
     assert counted["circuit_open", "down"] >= 1
     assert counted["retry", "down"] >= 1

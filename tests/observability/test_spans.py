@@ -74,6 +74,14 @@ async def test_spans_are_nested_as_the_workflow_is(spans: Spans) -> None:
     }
 
 
+async def test_a_routers_span_tells_its_route(spans: Spans) -> None:
+    router = RouterPrimitive({"a": give("small")}, lambda data: "?", default="a", name="tiers")
+    await router.execute("x", WorkflowContext())
+    assert await all_of(router, WorkflowContext()) == ["v"]
+    told = [dict(span.attributes or {}) for span in spans if span.name == "tiers"]
+    assert [each["tta.choice"] for each in told] == ["a", "a"]
+
+
 async def test_however_it_is_bracketed_a_chain_has_the_same_spans(spans: Spans) -> None:
     a, b, c = give("a"), give("b"), give("c")
     await (a >> (b >> c)).execute("x", WorkflowContext())

@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 
 from tests.properties.descriptions import (
     ERRORS,
+    Balanced,
     Break,
     Cached,
     Chain,
     Choice,
+    Climb,
     Each,
     Fall,
     Fan,
@@ -41,6 +43,7 @@ from tta_llm import (
 from tta_llm.core import MapPrimitive, RouterPrimitive, as_step
 from tta_llm.performance import CachePrimitive
 from tta_llm.recovery import FallbackPrimitive, RetryBudget, RetryPrimitive, TimeoutPrimitive
+from tta_llm.routing import Cascade, LoadBalancer
 
 AnyPrimitive: TypeAlias = WorkflowPrimitive[Any, Any]
 
@@ -188,5 +191,9 @@ _BUILDERS: dict[type, Callable[[Any], Any]] = {
         [build(each) for each in node.choices[1:]],
         hold_out_seconds=None,
     ),
+    Climb: lambda node: Cascade(
+        [build(tier) for tier in node.tiers], lambda result: chance(node.id, result, 2)
+    ),
+    Balanced: lambda node: LoadBalancer({"only": build(node.inside)}),
     Cached: lambda node: CachePrimitive(build(node.inside), node.seconds, key=flat),
 }

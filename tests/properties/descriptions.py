@@ -109,6 +109,19 @@ class Fall:
 
 
 @dataclass(frozen=True)
+class Climb:
+    """Half of the answers don't pass."""
+
+    id: int
+    tiers: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Balanced:
+    inside: Node
+
+
+@dataclass(frozen=True)
 class Cached:
     id: int
     inside: Node
@@ -128,6 +141,8 @@ Node: TypeAlias = (
     | Retry
     | Limit
     | Fall
+    | Climb
+    | Balanced
     | Cached
 )
 

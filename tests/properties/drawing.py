@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from tests.properties.descriptions import (
     ERRORS,
+    Balanced,
     Break,
     Cached,
     Chain,
     Choice,
+    Climb,
     Each,
     Fall,
     Fan,
@@ -69,6 +71,7 @@ class _Drawing:
             return self._leaf(place)
         kinds = [self._leaf, self._chain, self._chain, self._fan, self._each, self._choice]
         kinds += [self._route, self._retry, self._limit, self._fall, self._cached]
+        kinds += [self._climb, self._balanced]
         node: Node = self._one_of(kinds)(place)
         return node
 
@@ -144,6 +147,12 @@ class _Drawing:
         number = next(self._numbers)
         down = Break(number, "async", "ConnectionError", self._seconds(number))
         return Fall((down, *choices) if self._one_of([True, False]) else (*choices, down))
+
+    def _climb(self, place: Place) -> Node:
+        return Climb(next(self._numbers), self._nodes(place, 2, 3))
+
+    def _balanced(self, place: Place) -> Node:
+        return Balanced(*self._nodes(place, 1, 1))
 
     def _cached(self, place: Place) -> Node:
         (inside,) = self._nodes(replace(place, is_cached=True), 1, 1)

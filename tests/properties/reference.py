@@ -14,10 +14,12 @@ from typing import Any, TypeAlias
 
 from tests.properties.descriptions import (
     RETRY_AFTER,
+    Balanced,
     Break,
     Cached,
     Chain,
     Choice,
+    Climb,
     Each,
     Fall,
     Fan,
@@ -92,7 +94,8 @@ def name(node: Node) -> str:
         Fall: "Fallback",
         Cached: "Cache",
     }
-    return f"{classes[type(node)]}Primitive"
+    specialised = {Climb: "Cascade", Balanced: "LoadBalancer"}
+    return specialised.get(type(node)) or f"{classes[type(node)]}Primitive"
 
 
 def choice_name(node: Node) -> str:
@@ -274,6 +277,18 @@ class Reference:
             scene = scene.at(now)
         told = f"{len(failed)} of {len(failed)} choices were tried and failed"
         return scene.now, Bad("AllFailedError", told, parts=tuple(failed))
+
+    def _climb(self, node: Climb, value: Any, scene: Scene) -> Outcome:
+        for number, tier in enumerate(node.tiers, 1):
+            place = f"tier {number} of {len(node.tiers)} {choice_name(tier)!r}"
+            now, result = _placed(place, self._step(tier, value, scene))
+            scene = scene.at(now)
+            if isinstance(result, Bad) or chance(node.id, result, 2):
+                break
+        return now, result
+
+    def _balanced(self, node: Balanced, value: Any, scene: Scene) -> Outcome:
+        return _placed("route 'only'", self._step(node.inside, value, scene))
 
     def _cached(self, node: Cached, value: Any, scene: Scene) -> Outcome:
         key = (node.id, flat(value))

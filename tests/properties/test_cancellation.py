@@ -1,4 +1,4 @@
-"""Random nestings of every primitive of the recovery, cancelled at each point where they wait.
+"""Random nestings of every primitive of recovery and routing, cancelled wherever they wait.
 
 Afterwards nothing may be held: no task, call, stream, permit, probe, turn or reservation.
 """
@@ -34,6 +34,14 @@ from tta_llm.recovery import (
     RetryPrimitive,
     TimeoutPrimitive,
 )
+from tta_llm.routing import (
+    Cascade,
+    ComplexityRouter,
+    FallbackChain,
+    LoadBalancer,
+    Score,
+    Split,
+)
 from tta_llm.testing import (
     ChaosPrimitive,
     FakeChatModel,
@@ -50,6 +58,9 @@ OUTCOMES: dict[str, Callable[[], str | Exception]] = {
     "overloaded": lambda: OverloadedError("busy"),
     "asks to wait": lambda: RateLimitError("slow down", status=429, retry_after=1.0),
 }
+
+
+HELD = ("concurrency_in_use", "concurrency_waiting", "load_under_way", "rate_limit_waiting")
 
 
 class Counted(FakeChatModel):
@@ -99,6 +110,10 @@ class Rig:
         self.guards.append(guard)
         return guard
 
+    def watched_in(self, workflow: Step) -> Step:
+        self.guards += getattr(workflow, "guards", ())
+        return workflow
+
     async def undo(self, done: str, context: WorkflowContext) -> None:
         await context.clock.sleep(0.5)
         self.undone.append(done)
@@ -107,11 +122,7 @@ class Rig:
         assert [model.under_way for model in self.models] == [0] * len(self.models)
         assert (self.budget.reserved.dollars, self.budget.reserved.calls) == (0, 0)
         for guard in self.guards:
-            held = {
-                name: value
-                for name, value in guard.readings().items()
-                if name in ("concurrency_in_use", "concurrency_waiting", "rate_limit_waiting")
-            }
+            held = {name: value for name, value in guard.readings().items() if name in HELD}
             assert not any(held.values()), (guard.kind, held)
             if isinstance(guard, CircuitBreaker):
                 assert not guard._circuit._probing
@@ -144,6 +155,15 @@ WRAPPERS: dict[str, Callable[[Step, Rig], Step]] = {
     "chaos": lambda inside, rig: ChaosPrimitive(
         inside, failure_rate=0.3, latency_rate=0.3, cut_rate=0.3, seed=1
     ),
+    "balancer": lambda inside, rig: rig.watched_in(
+        LoadBalancer([inside, rig.model()], by="latency", sticky=lambda asked: None)
+    ),
+    "complexity": lambda inside, rig: rig.watched_in(
+        ComplexityRouter({"a": rig.model(), "b": inside}, lambda _: Score(1), thresholds=[0.5])
+    ),
+    "cascade": lambda inside, rig: Cascade([inside, rig.model()], lambda answer: False),
+    "split": lambda inside, rig: Split({"a": inside, "b": inside}, lambda asked: 1),
+    "chain": lambda inside, rig: FallbackChain([inside, rig.model()], max_retries=1),
     "fan-out": lambda inside, rig: (inside | rig.model()) >> step(lambda answers: answers[0]),
 }
 

@@ -175,6 +175,17 @@ def test_a_release_has_the_limits_of_its_model(vendor: str, name: str, window: i
     assert info.context_window == window
 
 
+def test_what_a_model_lacks_is_known() -> None:
+    mini, turbo = model_info("openai", "o3-mini"), model_info("openai", "gpt-4-turbo")
+    assert mini is not None
+    assert turbo is not None
+    assert mini.lacks == frozenset({"documents", "images"})
+    assert turbo.lacks == frozenset({"response_format"})
+    assert ModelInfo().lacks == frozenset()
+    with pytest.raises(ValueError, match=r"may lack documents, images, .*, not sight"):
+        ModelInfo(lacks=frozenset({"sight", "tools"}))
+
+
 def test_unknown_models_and_servers_of_ones_own_have_no_limits() -> None:
     assert model_info("openai", "gpt-of-nobody") is None
     assert model_info("nobody", "gpt-4") is None

@@ -288,6 +288,23 @@ def test_after_a_while_it_is_tried_and_closes() -> None:
     assert state(guard) == "closed"
 
 
+def test_it_tells_how_long_it_refuses_calls() -> None:
+    clock = VirtualClock()
+    breaker = opened(clock, probes=1).breaker
+    assert guarded().breaker.wait_seconds(clock) == 0
+    wait(clock, 10)
+    assert breaker.wait_seconds(clock) == 20
+    wait(clock, 20)
+    assert breaker.wait_seconds(clock) == 0
+    breaker.admit(clock)
+    wait(clock, 5)
+    assert breaker.wait_seconds(clock) == 25, "then the probe gives up its place to another"
+    wait(clock, 25)
+    assert breaker.wait_seconds(clock) == 0
+    breaker.succeeded(breaker.admit(clock), clock)
+    assert breaker.wait_seconds(clock) == 0
+
+
 def test_it_closes_with_nothing_held_against_the_target() -> None:
     clock = VirtualClock()
     guard = half_open(clock)

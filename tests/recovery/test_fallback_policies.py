@@ -11,9 +11,11 @@ from tta_llm import Budget, WorkflowContext, WorkflowPrimitive, errors, step
 from tta_llm.core import RouterPrimitive
 from tta_llm.errors import (
     AllFailedError,
+    AnswerRejectedError,
     AuthenticationError,
     BudgetExceededError,
     CallRefusedError,
+    CannotServeError,
     CircuitOpenError,
     CompositionError,
     ConcurrencyLimitError,
@@ -95,7 +97,9 @@ ELSEWHERE: list[Exception] = [
     ContextLengthError("too long"),
     ContentFilterError("not such words"),
     BudgetExceededError("too dear"),
+    AnswerRejectedError("none passed"),
     CallRefusedError("no"),
+    CannotServeError("no images"),
     CircuitOpenError("open"),
     RateLimitExceededError("full"),
     ConcurrencyLimitError("full"),

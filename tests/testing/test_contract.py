@@ -35,6 +35,15 @@ from tta_llm.recovery import (
     RetryPrimitive,
     TimeoutPrimitive,
 )
+from tta_llm.routing import (
+    CapabilityCheck,
+    Cascade,
+    ComplexityRouter,
+    FallbackChain,
+    LoadBalancer,
+    Score,
+    Split,
+)
 from tta_llm.testing import (
     ChaosPrimitive,
     FakeChatModel,
@@ -210,6 +219,15 @@ PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
     "hedge that is begun": lambda: HedgePrimitive(slow, 25, max_hedges=2, idempotent=True),
     "hedge of a stream": lambda: HedgePrimitive(slow >> letters >> Spell(), 25, idempotent=True),
     "hedge that learns": lambda: HedgePrimitive(letters >> Spell(), idempotent=True),
+    "router by complexity": lambda: ComplexityRouter(
+        {"a": slow, "b": letters >> louder}, lambda text: Score(1), thresholds=[0.5]
+    ),
+    "cascade": lambda: Cascade([slow, letters >> louder], lambda text: False),
+    "cascade that passes": lambda: Cascade([slow, letters], [slow.function, bool]),
+    "balancer": lambda: LoadBalancer({"a": letters >> louder, "b": letters >> louder}),
+    "balancer of two that are slow": lambda: LoadBalancer([slow, slow], by="latency"),
+    "sticky balancer": lambda: LoadBalancer([letters, letters], sticky=str.upper),
+    "split": lambda: Split({"a": letters >> louder, "b": Shout()}, lambda text: text),
     "cache": lambda: CachePrimitive(letters >> slow, ttl_seconds=60),
     "cache of a stream": lambda: CachePrimitive(slow >> letters >> louder, ttl_seconds=60),
     "cache of a fan-out": lambda: CachePrimitive(slow | letters, ttl_seconds=1),
@@ -258,6 +276,23 @@ class TestFakeChatModel(PrimitiveContract):
 
     def context(self) -> WorkflowContext:
         return WorkflowContext(clock=VirtualClock(auto_advance=True))
+
+
+class TestFallbackChain(TestFakeChatModel):
+    def primitive(self) -> AnyPrimitive:
+        down = FakeChatModel(ConnectionError("down"), delay=2)
+        return FallbackChain([down, super().primitive(), "Please ask again later."])
+
+
+class TestCapabilityCheck(TestFakeChatModel):
+    def primitive(self) -> AnyPrimitive:
+        return CapabilityCheck(super().primitive())
+
+
+class TestCascadeOfModels(TestFakeChatModel):
+    def primitive(self) -> AnyPrimitive:
+        small = FakeChatModel("Lyon?", delay=2)
+        return Cascade([small, super().primitive()], lambda answer: "?" not in answer.text)
 
 
 class TestFakeEmbedder(PrimitiveContract):

@@ -23,6 +23,7 @@ from tta_llm import (
     step,
 )
 from tta_llm.core import FunctionStep, GeneratorStep, SystemClock
+from tta_llm.messages import ChatInput, ChatResponse
 from tta_llm.performance import CachePrimitive, Match, SemanticCache
 from tta_llm.recovery import (
     CircuitBreaker,
@@ -39,7 +40,18 @@ from tta_llm.recovery import (
     Uncompensated,
     uncompensated,
 )
-from tta_llm.testing import ChaosPrimitive, MockPrimitive, VirtualClock
+from tta_llm.routing import (
+    Answered,
+    Cascade,
+    ComplexityRouter,
+    FallbackChain,
+    LoadBalancer,
+    RouteChoice,
+    Split,
+    finished,
+)
+from tta_llm.routing import Score as Difficulty
+from tta_llm.testing import ChaosPrimitive, FakeChatModel, MockPrimitive, VirtualClock
 
 
 class Question: ...
@@ -380,6 +392,50 @@ def routers() -> None:
     functions = RouterPrimitive({"a": rate, "b": rate}, router_fn=lambda data: "a")
     assert_type(functions, RouterPrimitive[Answer, Score])
     assert_type(Ask() >> primitives, SequentialPrimitive[Question, Score])
+
+
+def difficulty(prompt: ChatInput) -> Difficulty:
+    return Difficulty(0.5)
+
+
+def routers_by_complexity() -> None:
+    by = ComplexityRouter({"a": Rate(), "b": Rate()}, difficulty, thresholds=[0.5])
+    assert_type(by, ComplexityRouter[Answer, Score])
+    assert_type(Ask() >> by >> Tell(), SequentialPrimitive[Question, Report])
+    functions = ComplexityRouter({"a": rate, "b": rate}, scorer=difficulty, thresholds=(0.5,))
+    assert_type(functions, ComplexityRouter[Answer, Score])
+    models = ComplexityRouter(
+        {"fast": FakeChatModel(), "quality": RetryPrimitive(FakeChatModel())},
+        lambda prompt: Difficulty(0.5),
+        thresholds=[0.5],
+        default="fast",
+    )
+    assert_type(models.explain("Hi"), RouteChoice)
+    assert_type(models.run("Hi"), ChatResponse)
+
+
+def balancers_and_splits() -> None:
+    assert_type(LoadBalancer([Rate(), Rate()]), LoadBalancer[Answer, Score])
+    assert_type(LoadBalancer({"a": rate, "b": rate}, "latency"), LoadBalancer[Answer, Score])
+    assert_type(LoadBalancer([rate_async], sticky="user"), LoadBalancer[Answer, Score])
+    assert_type(Split({"a": Rate(), "b": Rate()}, "user"), Split[Answer, Score])
+    assert_type(Split({"a": rate_async}, lambda answer: "x"), Split[Answer, Score])
+
+
+class Judge(WorkflowPrimitive[Answered, bool]):
+    async def execute(self, input_data: Answered, context: WorkflowContext) -> bool:
+        return True
+
+
+def cascades_and_chains() -> None:
+    assert_type(Cascade([Rate(), Rate()], lambda score: True), Cascade[Answer, Score])
+    assert_type(Cascade([rate, rate], Judge(), if_none_passes="raise"), Cascade[Answer, Score])
+    checked = Cascade([FakeChatModel(), FakeChatModel()], [finished, Judge()])
+    assert_type(checked.run("Hi"), ChatResponse)
+    assert_type(checked.run([]), ChatResponse)
+    chain = FallbackChain(["openai:quality", FakeChatModel(), lambda asked: "canned"])
+    assert_type(chain.run("Hi"), ChatResponse)
+    assert_type(FallbackPrimitive(chain, [checked]).run("Hi"), ChatResponse)
 
 
 def tokens_of(answer: Answer) -> int:

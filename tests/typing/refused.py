@@ -23,6 +23,7 @@ from tta_llm import (
 )
 from tta_llm.performance import CachePrimitive, SemanticCache
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
+from tta_llm.routing import Cascade, ComplexityRouter, FallbackChain, LoadBalancer, Split
 
 
 class Question: ...
@@ -181,6 +182,18 @@ def options_are_checked() -> None:
     MapPrimitive(Ask(), on_error="ignore")  # type: ignore[call-overload]
     ParallelPrimitive([Ask()], on_error="ignore")  # type: ignore[call-overload]
     RetryPrimitive(Ask(), max_retries="3")  # type: ignore[call-overload]
+
+
+def routing_is_checked() -> None:
+    LoadBalancer([Ask(), Ask()], "luck")  # type: ignore[call-overload]
+    LoadBalancer([Ask(), Ask()]).run(Answer())  # type: ignore[arg-type]
+    Split({"a": Ask()}, 7)  # type: ignore[call-overload]
+    Split({"a": Ask()}, "user") >> Ask()  # type: ignore[operator]
+    Cascade([Ask(), Ask()])  # type: ignore[call-overload]
+    Cascade([Ask(), Ask()], len, if_none_passes="best")  # type: ignore[call-overload]
+    Cascade([Ask(), Ask()], Rate())  # type: ignore[arg-type]
+    ComplexityRouter({"a": Ask()}, len)  # type: ignore[arg-type]
+    FallbackChain([7, "a canned answer"])  # type: ignore[list-item]
 
 
 class Unfinished(WorkflowPrimitive[Question, Answer]): ...

@@ -13,6 +13,7 @@ import typer
 import tta_llm
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.output import print_error
+from tta_llm.cli.route import route_app
 from tta_llm.errors import TTAError
 
 __all__ = ["app", "main"]
@@ -26,6 +27,7 @@ app: typer.Typer = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(route_app, name="route")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

@@ -15,6 +15,7 @@ from tta_llm.core._meters import (
     count,
     picodollars,
 )
+from tta_llm.errors import BudgetExceededError
 
 __all__ = ["Budget", "Reservation", "Spending"]
 
@@ -97,11 +98,25 @@ class Budget:
         """
         asked = amounts(dollars, tokens, calls)
         with ALL_BUDGETS:
-            for account in self._accounts:
-                account.refuse_beyond(asked)
+            self._refuse_beyond(asked)
             for account in self._accounts:
                 account.hold(asked)
         return Reservation(self._accounts, asked)
+
+    def refusal(
+        self, *, dollars: float | None, tokens: int, calls: int = 1
+    ) -> BudgetExceededError | None:
+        """Give the error that `reserve` would raise now; None when it would set this aside."""
+        try:
+            with ALL_BUDGETS:
+                self._refuse_beyond(amounts(dollars, tokens, calls))
+        except BudgetExceededError as error:
+            return error
+        return None
+
+    def _refuse_beyond(self, asked: Amounts) -> None:
+        for account in self._accounts:
+            account.refuse_beyond(asked)
 
     @property
     def spent(self) -> Spending:

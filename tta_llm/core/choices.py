@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar, cast, overload
+
+from opentelemetry import trace
 
 from tta_llm.core import _joins
 from tta_llm.core._functions import runner
@@ -15,6 +17,7 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step, checked_function
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import CompositionError, UnknownRouteError
+from tta_llm.observability import configured, names
 
 __all__ = ["ConditionalPrimitive", "RouterPrimitive"]
 
@@ -34,7 +37,7 @@ class _Choice(WorkflowPrimitive[In, Out]):
         """Run the choice."""
         place, chosen = await self._choose(input_data, context)
         try:
-            return cast("Out", await chosen.execute(input_data, context))
+            return cast("Out", await self._run_chosen(chosen, input_data, context))
         except BaseException as error:
             add_place(error, place)
             raise
@@ -43,12 +46,22 @@ class _Choice(WorkflowPrimitive[In, Out]):
         """Stream the choice."""
         place, chosen = await self._choose(input_data, context)
         try:
-            async with aclosing(chosen.stream(input_data, context)) as pieces:
+            async with aclosing(self._stream_chosen(chosen, input_data, context)) as pieces:
                 async for piece in pieces:
                     yield piece
         except Exception as error:
             add_place(error, place)
             raise
+
+    def _run_chosen(
+        self, chosen: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
+    ) -> Awaitable[Any]:
+        return chosen.execute(input_data, context)
+
+    def _stream_chosen(
+        self, chosen: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
+    ) -> Pieces:
+        return chosen.stream(input_data, context)
 
     @property
     def input_type(self) -> Any:
@@ -262,6 +275,8 @@ class RouterPrimitive(_Choice[In, Out]):
             if self.default is None:
                 raise UnknownRouteError(route, self.routes)
             route = self.default
+        if configured():
+            trace.get_current_span().set_attribute(names.CHOICE, route)
         return f"route {route!r}", self.routes[route]
 
     def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:

@@ -122,7 +122,7 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
         keys = (
             branches
             if isinstance(branches, Mapping)
-            else _unique(part.name for part in self.branches)
+            else unique_names(part.name for part in self.branches)
         )
         self._labels = tuple(keys)
         _joins.refuse_different_inputs(zip(self._labels, self.branches, strict=True))
@@ -226,7 +226,7 @@ async def _run_measured(
         raise
 
 
-def _unique(labels: Iterable[str]) -> list[str]:
+def unique_names(labels: Iterable[str]) -> list[str]:
     """Number what is called the same, so that errors and metrics tell the branches apart."""
     unique = list(labels)
     seen: dict[str, int] = {}

@@ -77,15 +77,17 @@ UNKNOWN_USAGE = Usage(estimated=True)
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
-    """A choice of a fallback that was to answer and did not.
+    """A choice of a fallback, or a tier of a cascade, that was to answer and did not.
 
     Args:
         choice: Its name.
         reason: The class of its error and its text, or what was wrong with its answer.
+        cost_usd: What an answer that would not do cost in US dollars; None when it is unknown.
     """
 
     choice: str
     reason: str
+    cost_usd: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -120,7 +122,8 @@ class ChatResponse:
         parsed: The answer as the request's `response_format`, when it has one.
         cost_usd: What it cost in US dollars; None when the price is unknown.
         request_id: The provider's identifier of the request.
-        failed_attempts: Why the choices of a fallback that came before this one did not answer.
+        failed_attempts: Why the choices of a fallback, or the tiers of a cascade, that came before
+            this one did not answer.
         rate_limits: What the provider said of its limits.
         cache_match: Which other question it was the answer to, when a `SemanticCache` gave it.
         raw: The provider's own answer; None for an answer that was streamed, or comes from a cache.

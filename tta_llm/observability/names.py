@@ -13,7 +13,15 @@ ERROR_TYPE = "error.type"
 STEP = "step"
 BRANCH = "branch"
 CHOICE = "tta.choice"
-"""Which choice of a fallback answered: its name."""
+"""Which choice of a fallback answered, or which route, arm or tier is taken: its name."""
+SCORE = "tta.route.score"
+"""How difficult a prompt is to a router, from 0 to 1."""
+REASONS = "tta.route.reasons"
+"""Why it is."""
+AIMED = "tta.route.aimed"
+"""The route that the score asks for."""
+IMPOSSIBLE = "tta.route.impossible"
+"""Which routes can't be taken, each with why."""
 EVENT = "event"
 """What a part of the recovery did, such as `retry`."""
 TARGET = "target"
@@ -36,6 +44,8 @@ GAUGES = {
     "concurrency_waiting": "Calls that wait for their turn",
     "retry_budget_available": "Retries and hedges that may be made at once",
     "held_out_seconds": "How long a choice is left out after a failure that lasts",
+    "load_under_way": "Calls under way",
+    "load_latency_seconds": "How long calls take, or the first piece of a stream",
     "cache_entries": "Results that a cache holds in memory",
     "cache_bytes": "Memory that they take, roughly",
 }
@@ -47,6 +57,7 @@ ADDED_UP = frozenset(
         "rate_limit_waiting",
         "concurrency_in_use",
         "concurrency_waiting",
+        "load_under_way",
         "retry_budget_available",
         "cache_entries",
         "cache_bytes",

@@ -22,7 +22,7 @@ from tta_llm.providers.tokens import estimated_usage, most_input_tokens
 if TYPE_CHECKING:
     from tta_llm.core.budget import Reservation
 
-__all__ = ["Account"]
+__all__ = ["Account", "worst_case"]
 
 
 class Priced(Protocol):
@@ -44,6 +44,16 @@ class Priced(Protocol):
         ...
 
 
+def worst_case(model: Priced, request: ChatRequest) -> tuple[float | None, int]:
+    """Give the most dollars and tokens that a call may take; None for dollars nobody knows."""
+    read, written = most_input_tokens(request), request.max_tokens or 0
+    price = model.price
+    if price is None:
+        return None, read + written
+    hour = any(message.cache == "1h" for message in request.messages)
+    return price.at_most(read, written, for_an_hour=hour), read + written
+
+
 class Account:
     """Sets the worst case aside, and books what the call took.
 
@@ -63,19 +73,13 @@ class Account:
 
     def __enter__(self) -> Self:
         if (budget := self._context.budget) is not None:
-            written = self._request.max_tokens or 0
-            read = most_input_tokens(self._request)
-            self._most_tokens = read + written
-            price = self._model.price
-            hour = any(message.cache == "1h" for message in self._request.messages)
-            if price is not None:
-                self._most_dollars = price.at_most(read, written, for_an_hour=hour)
+            self._most_dollars, self._most_tokens = worst_case(self._model, self._request)
             try:
                 self._reservation = budget.reserve(
                     dollars=self._most_dollars, tokens=self._most_tokens
                 )
             except BudgetExceededError as error:
-                if price is None:
+                if self._most_dollars is None:
                     error.add_note(why_unpriced(self._model.provider, self._model.model))
                 raise
         return self

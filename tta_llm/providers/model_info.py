@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tta_llm.providers._prepare import OPTIONS
+
 __all__ = ["ModelInfo", "model_info"]
+
+_LACKABLE = OPTIONS | {"documents", "images"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +20,8 @@ class ModelInfo:
         context_window: How many tokens of input it takes at most.
         max_output_tokens: How many tokens it writes at most, reasoning included.
         prefill: Whether it goes on with an answer that the last message of the request begins.
+        lacks: What it is known not to take: `images`, `documents`, or fields of a ChatRequest such
+            as `tools` and `response_format`.
 
     Example:
         ```python
@@ -31,12 +37,17 @@ class ModelInfo:
     context_window: int | None = None
     max_output_tokens: int | None = None
     prefill: bool = False
+    lacks: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for name in ("context_window", "max_output_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, not {value!r}")
+        if unknown := set(self.lacks) - _LACKABLE:
+            raise ValueError(
+                f"a model may lack {', '.join(sorted(_LACKABLE))}, not {', '.join(sorted(unknown))}"
+            )
 
 
 # From models.dev (MIT licence), as of November 2026. It tells the input where input and output have
@@ -82,9 +93,23 @@ _TABLE: dict[str, dict[tuple[int, int], str]] = {
 # for a turn that is over.
 _PREFILL = frozenset({"claude-haiku-4-5", "claude-opus-4-5", "claude-sonnet-4-5"})
 
+# From models.dev as of July 2026. It tells of documents only where images are out of the question,
+# for it has gaps there.
+_LACKS = {
+    "gpt-3.5-turbo": {"documents", "images", "response_format"},
+    "gpt-4": {"documents", "images", "response_format"},
+    "gpt-4-turbo": {"response_format"},
+    "gpt-5.2-pro": {"response_format"},
+    "gpt-5.4-pro": {"response_format"},
+    "o3-mini": {"documents", "images"},
+}
+
 _KNOWN = {
     (vendor, name): ModelInfo(
-        context_window=read, max_output_tokens=written, prefill=name in _PREFILL
+        context_window=read,
+        max_output_tokens=written,
+        prefill=name in _PREFILL,
+        lacks=frozenset(_LACKS.get(name, ())),
     )
     for vendor, limits in _TABLE.items()
     for (read, written), names in limits.items()

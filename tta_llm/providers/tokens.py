@@ -24,6 +24,7 @@ __all__ = [
     "estimated_tokens",
     "estimated_usage",
     "fewest_input_tokens",
+    "likely_input_tokens",
     "message_text",
     "most_input_tokens",
 ]
@@ -37,6 +38,9 @@ _AROUND_DEFINITIONS = 1000
 # gpt-4o-mini counts 2,833 tokens and 5,667 for each tile of 512 pixels; other models stay far
 # below.
 _MOST_FOR_AN_IMAGE = 50_000
+
+# gpt-4o takes 765 for a square of 1,024 pixels, Claude 1,398.
+_LIKELY_FOR_AN_IMAGE = 1000
 
 # A short PDF has more tokens than bytes: its text is compressed, and each page is shown as an image
 # besides, of 5,000 tokens at most. In a long one the bytes of fonts and pictures outweigh that.
@@ -89,6 +93,23 @@ def estimated_usage(request: ChatRequest, written: str) -> Usage:
     return Usage(-(-most_input_tokens(request) // 4), estimated_tokens(written), estimated=True)
 
 
+def likely_input_tokens(request: ChatRequest) -> int:
+    """Guess the tokens of the input, where a guess too high does harm as well.
+
+    A quarter of the bytes of all text; for an image what one of a megapixel takes, and for another
+    file nothing: its size tells too little.
+    """
+    parts = [part for message in request.messages for part in message.parts]
+    files = [part for part in parts if isinstance(part, DocumentPart) and not _is_text(part)]
+    images = [part for part in parts if isinstance(part, ImagePart)]
+    text = most_input_tokens(request) - sum(map(_most_for, files)) - sum(map(_most_for, images))
+    return -(-text // 4) + _LIKELY_FOR_AN_IMAGE * len(images)
+
+
+def _is_text(part: DocumentPart) -> bool:
+    return part.media_type.startswith("text/")
+
+
 def _most_for(part: Part) -> int:
     match part:
         case TextPart():
@@ -102,7 +123,7 @@ def _most_for(part: Part) -> int:
             return _bytes(part.content) + _AROUND_A_MESSAGE
         case ImagePart():
             return _MOST_FOR_AN_IMAGE
-        case DocumentPart() if part.media_type.startswith("text/"):
+        case DocumentPart() if _is_text(part):
             return _bytes(part.data.decode(errors="replace"))
         case DocumentPart():
             return max(len(part.data), _LEAST_FOR_A_PDF)

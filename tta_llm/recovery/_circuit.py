@@ -79,6 +79,14 @@ class Circuit:
             self._probing.append(now)
         return self.state != "open"
 
+    def ready_at(self, now: float) -> float:
+        """Tell when a call may be made; now, or before, when one may be."""
+        if self.state == "half_open":
+            probing = [begun for begun in self._probing if begun > now - self.open_seconds]
+            if probing and len(self.outcomes) + len(probing) >= self.probes:
+                return min(probing) + self.open_seconds
+        return self.open_until if self.state == "open" else now
+
     def note(self, outcome: int | None, admission: Admission, now: float) -> State | None:
         """Count how a call ended, unless it began in an earlier period; None counts neither way."""
         period, begun = admission

@@ -23,7 +23,7 @@ from tta_llm.recovery._targets import guard_of
 from tta_llm.recovery._windows import outgrown_window, too_small_windows
 from tta_llm.recovery.hold_out import HoldOut
 
-__all__ = ["Choice", "Course", "Policy", "choices_of"]
+__all__ = ["Choice", "Course", "Policy", "choices_of", "signed", "told_name"]
 
 _log = logging.getLogger("tta_llm.recovery")
 
@@ -42,17 +42,24 @@ def choices_of(primitives: Sequence[WorkflowPrimitive[Any, Any]]) -> tuple[Choic
     """Give the choices, each with what all fallbacks over the same target know of it."""
     choices = []
     for number, primitive in enumerate(primitives, 1):
-        name, held_out = _told_name(primitive), guard_of(HoldOut, None, primitive)
+        name, held_out = told_name(primitive), guard_of(HoldOut, None, primitive)
         place = f"choice {number} of {len(primitives)} {name!r}"
         choices.append(Choice(primitive, name, place, held_out))
     return tuple(choices)
 
 
-def _told_name(primitive: WorkflowPrimitive[Any, Any]) -> str:
+def told_name(primitive: WorkflowPrimitive[Any, Any]) -> str:
     """Give the name that tells a reader which choice it is: that of a wrapper says little."""
     while isinstance(primitive, WrapperPrimitive) and primitive.name == type(primitive).__name__:
         primitive = primitive.primitive
     return primitive.name
+
+
+def signed(answer: Any, failed: Sequence[FailedAttempt]) -> Any:
+    """Say on a model's answer, whole or at its end, what was tried before it."""
+    if not failed or not isinstance(answer, (ChatResponse, Finish)):
+        return answer
+    return replace(answer, failed_attempts=(*failed, *answer.failed_attempts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +160,11 @@ class Course:
         """Tell whether another choice shall answer instead; keep why."""
         objection = self.policy.objection(result)
         if objection is not None:
-            self._add(choice, objection, objection)
+            self._add(choice, objection, objection, getattr(result, "cost_usd", None))
         return objection is not None
 
-    def _add(self, choice: Choice, told: str, kind: str) -> None:
-        self.failed += (FailedAttempt(choice.name, told),)
+    def _add(self, choice: Choice, told: str, kind: str, cost_usd: float | None = None) -> None:
+        self.failed += (FailedAttempt(choice.name, told, cost_usd),)
         tell("fallback", choice.name, reason=kind)
 
     def _hold_out(self, choice: Choice, error: Exception) -> None:
@@ -189,10 +196,8 @@ class Course:
 
     def signed(self, answer: Any) -> Any:
         """Say on an answer why those that were to give it before did not."""
-        if not (self.failed or self._late) or not isinstance(answer, (ChatResponse, Finish)):
-            return answer
         waiting = [FailedAttempt(each.name, each.held_out.status()) for each in self._late]
-        return replace(answer, failed_attempts=(*waiting, *self.failed, *answer.failed_attempts))
+        return signed(answer, (*waiting, *self.failed))
 
     def error(self) -> Exception:
         """Give the error when nothing answered: the only one, or a group of them."""

@@ -221,6 +221,15 @@ class CircuitBreaker(Guard):
         with self._lock:
             return self._circuit.look(self._clock.now())[0]
 
+    def wait_seconds(self, clock: Clock) -> float:
+        """Tell how long calls are refused; 0.0 when one would be let through now.
+
+        While probes are under way it is the longest that it may be: they may end before.
+        """
+        now = clock.now()
+        with self._lock:
+            return max(0.0, self._circuit.ready_at(now) - now)
+
     def readings(self) -> Mapping[str, float]:
         """Its state, and the shares of failures and slow calls that it goes by."""
         with self._lock:
