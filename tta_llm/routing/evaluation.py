@@ -34,6 +34,13 @@ class Estimate:
         value: The figure on the prompts as they are.
         low: 2.5 % of the resamples are below.
         high: 2.5 % of the resamples are above.
+
+    Example:
+        ```python
+        from tta_llm.routing import Estimate
+
+        assert str(Estimate(0.612, low=0.55, high=0.67)) == "0.612 (0.55 to 0.67)"
+        ```
     """
 
     value: float
@@ -60,6 +67,16 @@ class RouterEvaluation:
         cpt80: The same for 80 %.
         strong_share: The shares of strong calls at which the curve bends, from 0 to 1.
         recovered: PGR at each of them; straight between them.
+
+    Example:
+        ```python
+        from tta_llm.routing import evaluate_scores
+
+        found = evaluate_scores([0.9, 0.6, 0.2, 0.1], weak=[0, 1, 0, 1], strong=[1, 1, 1, 1])
+        assert (found.weak_quality, found.strong_quality) == (0.5, 1)
+        assert (found.apgr.value, found.cpt50.value) == (0.625, 0.25)
+        assert found.cost(0.5, weak_cost=1, strong_cost=21) == 6
+        ```
     """
 
     prompts: int
