@@ -46,6 +46,16 @@ class Calibration:
         apgr: What the scores are worth on these prompts between the cheapest and the dearest tier,
             as `evaluate` gives it; None where outcomes are not known, or the dearest tier is no
             better.
+
+    Example:
+        ```python
+        from tta_llm.routing import Calibration, Outcome, calibrate
+
+        easy, hard = Outcome("Hi!", {"s": 1, "l": 1}), Outcome("Prove it.", {"s": 0, "l": 1})
+        calibrate([easy, hard], target_quality=1).save("router.json")
+        assert Calibration.load("router.json").tiers == ("s", "l")
+        assert Calibration.load("router.json").chosen.shares == (0.5, 0.5)
+        ```
     """
 
     tiers: tuple[str, ...]

@@ -102,6 +102,8 @@ def curve_svg(calibration: Calibration) -> str:
         return " ".join(f"{x},{y}" for x, y in map(place, points))
 
     x, y = place(frame.chosen)
+    # The label stands on the side where there is room.
+    side, anchor = (8, "start") if frame.chosen.cost < 0.6 else (-8, "end")
     told = f"{frame.chosen.quality:.3f} at cost {frame.chosen.cost:.2f}"
     tiers = escape(f"{calibration.tiers[0]} to all {calibration.tiers[-1]}")
     return f"""\
@@ -113,7 +115,7 @@ font-family="sans-serif" role="img">
 <polyline points="{path(list(frame.alone))}" fill="none" stroke="#999" stroke-dasharray="4 4"/>
 <polyline points="{path(frame.curve)}" fill="none" stroke="#1565c0" stroke-width="2"/>
 <circle cx="{x}" cy="{y}" r="5" fill="#c62828"/>
-<text x="{x + 8}" y="{y + 16}" fill="#c62828">{told}</text>
+<text x="{x + side}" y="{y + 18}" fill="#c62828" text-anchor="{anchor}">{told}</text>
 <text x="{_WIDTH // 2}" y="{_HEIGHT - 15}" text-anchor="middle">cost, from all {tiers}</text>
 <text x="{_MARGIN}" y="25">mean quality; dashed: chosen at random</text>
 </svg>

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tta_llm.routing._gap import GapOrder, figures, first_share, resampled
 from tta_llm.routing.outcomes import Outcome, qualities, tiers_of
 from tta_llm.routing.scoring import Scorer
 
 __all__ = ["Estimate", "RouterEvaluation", "evaluate", "evaluate_scores"]
 
 _Floats = NDArray[np.float64]
-
-# So many resamples are worked on at once, for memory's sake.
-_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,13 @@ class Estimate:
         value: The figure on the prompts as they are.
         low: 2.5 % of the resamples are below.
         high: 2.5 % of the resamples are above.
+
+    Example:
+        ```python
+        from tta_llm.routing import Estimate
+
+        assert str(Estimate(0.612, low=0.55, high=0.67)) == "0.612 (0.55 to 0.67)"
+        ```
     """
 
     value: float
@@ -60,6 +64,16 @@ class RouterEvaluation:
         cpt80: The same for 80 %.
         strong_share: The shares of strong calls at which the curve bends, from 0 to 1.
         recovered: PGR at each of them; straight between them.
+
+    Example:
+        ```python
+        from tta_llm.routing import evaluate_scores
+
+        found = evaluate_scores([0.9, 0.6, 0.2, 0.1], weak=[0, 1, 0, 1], strong=[1, 1, 1, 1])
+        assert (found.weak_quality, found.strong_quality) == (0.5, 1)
+        assert (found.apgr.value, found.cpt50.value) == (0.625, 0.25)
+        assert found.cost(0.5, weak_cost=1, strong_cost=21) == 6
+        ```
     """
 
     prompts: int
@@ -82,7 +96,7 @@ class RouterEvaluation:
         if not 0 < recovered <= 1:
             raise ValueError(f"recovered is above 0 and at most 1, not {recovered!r}")
         curve = np.array([self.strong_share]), np.array([self.recovered])
-        share = float(_first_share(*curve, recovered)[0])
+        share = float(first_share(*curve, recovered)[0])
         return weak_cost + share * (strong_cost - weak_cost)
 
 
@@ -149,16 +163,16 @@ def evaluate_scores(
     given = np.asarray(scores, float), np.asarray(weak, float), np.asarray(strong, float)
     if len({len(each) for each in given}) > 1:
         raise ValueError(f"there are {', '.join(str(len(each)) for each in given)} figures")
-    order = _Order.of(*given)
+    order = GapOrder.of(*given)
     if order.gains.sum() <= 0:
         raise ValueError(
             f"the strong tier is no better than the weak one on these {len(order.gains)} prompts, "
             "so there is no gap to recover"
         )
     shares, recovered = order.curves(np.ones((1, len(order.gains))))
-    drawn = _resampled(order, resamples, np.random.default_rng(seed))
+    drawn = resampled(order, resamples, np.random.default_rng(seed))
     apgr, cpt50, cpt80 = (
-        _estimate(one, many) for one, many in zip(_figures(shares, recovered), drawn, strict=True)
+        _estimate(one, many) for one, many in zip(figures(shares, recovered), drawn, strict=True)
     )
     return RouterEvaluation(
         prompts=len(order.gains),
@@ -170,64 +184,6 @@ def evaluate_scores(
         strong_share=tuple(shares[0].tolist()),
         recovered=tuple(recovered[0].tolist()),
     )
-
-
-class _Order(NamedTuple):
-    """The prompts from the highest score down; those of equal score are a group."""
-
-    gains: _Floats
-    """What the strong tier adds to each prompt."""
-    starts: NDArray[np.int64]
-    """Where each group begins."""
-
-    @classmethod
-    def of(cls, scores: _Floats, weak: _Floats, strong: _Floats) -> _Order:
-        order = np.argsort(-scores, kind="stable")
-        falls = np.flatnonzero(np.diff(scores[order])) + 1
-        starts = np.concatenate([[0], falls]) if len(order) else falls
-        return cls((strong - weak)[order], starts.astype(np.int64))
-
-    def curves(self, counts: _Floats) -> tuple[_Floats, _Floats]:
-        """Give shares of strong calls and PGR, a row for each row of counts of the prompts.
-
-        A group is one straight piece: the expectation over the random order within it.
-        """
-        calls = np.cumsum(np.add.reduceat(counts, self.starts, axis=1), axis=1)
-        gained = np.cumsum(np.add.reduceat(counts * self.gains, self.starts, axis=1), axis=1)
-        kept = gained[:, -1] > 0
-        calls, gained = calls[kept], gained[kept]
-        begun = np.zeros((len(calls), 1))
-        return (
-            np.hstack([begun, calls / calls[:, -1:]]),
-            np.hstack([begun, gained / gained[:, -1:]]),
-        )
-
-
-def _figures(shares: _Floats, recovered: _Floats) -> tuple[_Floats, _Floats, _Floats]:
-    """Give APGR and the two thresholds, one for each row."""
-    area = (np.diff(shares) * (recovered[:, 1:] + recovered[:, :-1]) / 2).sum(axis=1)
-    return area, _first_share(shares, recovered, 0.5), _first_share(shares, recovered, 0.8)
-
-
-def _first_share(shares: _Floats, recovered: _Floats, level: float) -> _Floats:
-    """Give for each row the first share at which so much is recovered; level is above 0."""
-    after = np.argmax(recovered >= level, axis=1)
-    rows, before = np.arange(len(shares)), after - 1
-    begun, ended = recovered[rows, before], recovered[rows, after]
-    part = (level - begun) / (ended - begun)
-    found: _Floats = shares[rows, before] + part * (shares[rows, after] - shares[rows, before])
-    return found
-
-
-def _resampled(order: _Order, resamples: int, random: np.random.Generator) -> list[_Floats]:
-    """Give each figure for bootstrap samples of the prompts, those without a gap left out."""
-    size = len(order.gains)
-    chances = np.full(size, 1 / size)
-    figures = [np.zeros((3, 0))]
-    for begun in range(0, resamples, _AT_ONCE):
-        counts = random.multinomial(size, chances, min(_AT_ONCE, resamples - begun))
-        figures.append(np.stack(_figures(*order.curves(counts.astype(float)))))
-    return list(np.concatenate(figures, axis=1))
 
 
 def _estimate(value: _Floats, drawn: _Floats) -> Estimate:

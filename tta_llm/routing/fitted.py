@@ -31,8 +31,9 @@ class FittedScorer:
     The learned part is a ridge regression of what the dearest tier adds to the others, on the words
     and pairs of words of a prompt (hashed, weighted by their rarity). Its share in the score grows
     with the evidence: it is what predicts the outcomes best when each prompt's own outcome is left
-    out, shrunk towards the base as if 700 outcomes had spoken for that before. So few outcomes, or
-    outcomes that words don't foretell, leave the base as it is, and 300 to 1,000 begin to tell.
+    out, shrunk towards the base as if 300 outcomes had spoken for that before, less one standard
+    error. So few outcomes, or outcomes that words don't foretell, leave the base as it is; 300 to
+    1,000 begin to tell.
 
     What is learned from one kind of traffic does not carry over to another: fit on your own, and
     again when it changes.

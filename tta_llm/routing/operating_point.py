@@ -17,6 +17,16 @@ class OperatingPoint:
         shares: The share of the prompts that each tier got.
         cost: From 0, all to the cheapest tier, to 1, all to the dearest.
         quality: The mean score of the answers; None where outcomes are not known.
+
+    Example:
+        ```python
+        from tta_llm.routing import Outcome, calibrate
+
+        prompts = ["Hi!", "Capital of France?", "Compare two proofs.", "Prove it, step by step."]
+        half = calibrate([Outcome(each) for each in prompts], target_cost=0.5, tiers=["s", "l"])
+        assert (half.chosen.shares, half.chosen.cost) == ((0.5, 0.5), 0.5)
+        assert half.chosen.quality is None
+        ```
     """
 
     thresholds: tuple[float, ...]
