@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import gc
 import pickle
 import traceback
 from collections.abc import AsyncIterator
@@ -29,7 +28,6 @@ from tta_llm.messages import (
     user,
 )
 from tta_llm.providers import Price, Timeouts
-from tta_llm.providers.clients import ClientPerLoop
 from tta_llm.providers.faults import never_sent, transport_error
 from tta_llm.providers.secret import Secret
 from tta_llm.providers.sse import sse_data
@@ -191,59 +189,6 @@ def test_what_cannot_be_strict_is_not() -> None:
 def test_senseless_timeouts_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):
         Timeouts(**{name: 0})
-
-
-# --------------------------------------------------------------------------- one client for a loop
-
-
-class Client:
-    """Counts what is open."""
-
-    open = 0
-
-    def __init__(self) -> None:
-        Client.open += 1
-
-    async def close(self) -> None:
-        await asyncio.sleep(0)
-        Client.open -= 1
-
-
-@pytest.fixture
-def clients() -> ClientPerLoop[Client]:
-    Client.open = 0
-    return ClientPerLoop(Client, Client.close)
-
-
-def test_each_loop_has_its_client_and_closes_it(clients: ClientPerLoop[Client]) -> None:
-    async def twice() -> Client:
-        first, second = await asyncio.gather(clients.get(), clients.get())
-        assert first is second
-        assert Client.open == 1
-        return first
-
-    assert asyncio.run(twice()) is not asyncio.run(twice())
-    assert Client.open == 0
-
-
-async def test_a_client_closed_by_hand_is_made_anew(clients: ClientPerLoop[Client]) -> None:
-    first = await clients.get()
-    await clients.aclose()
-    await clients.aclose()
-    assert Client.open == 0
-    assert await clients.get() is not first
-    await clients.aclose()
-
-
-async def test_a_client_that_nobody_holds_is_closed() -> None:
-    Client.open = 0
-    clients: ClientPerLoop[Client] = ClientPerLoop(Client, Client.close)
-    await clients.get()
-    del clients
-    gc.collect()
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert Client.open == 0
 
 
 # ------------------------------------------------------------- errors of an HTTP library, by name

@@ -48,6 +48,22 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         raise interrupted
 
 
+async def finish(work: Awaitable[T]) -> T:
+    """Wait for work that must not be broken off: a cancellation waits until it has ended."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                continue
+        if not task.cancelled():
+            task.exception()  # seen, so that asyncio doesn't report it as lost
+        raise
+
+
 async def run_together(
     starts: Sequence[Callable[[], Awaitable[T]]],
     *,

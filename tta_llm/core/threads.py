@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from tta_llm.core._tasks import finish
+
 __all__ = ["finish_in_thread"]
 
 
@@ -14,15 +16,4 @@ async def finish_in_thread(function: Callable[..., Any], *arguments: Any) -> Any
 
     A thread can't be stopped, so a cancellation waits until the function returns.
     """
-    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        while not work.done():
-            try:
-                await asyncio.wait([work])
-            except asyncio.CancelledError:
-                continue
-        if not work.cancelled():
-            work.exception()  # seen, so that asyncio doesn't report it as lost
-        raise
+    return await finish(asyncio.to_thread(function, *arguments))

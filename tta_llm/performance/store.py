@@ -13,6 +13,7 @@ class CacheStore(Protocol):
     Keys are short ASCII text that begins with the cache's own prefix. A method may raise whatever
     its backend does, and may take its time: the cache gives it a small time limit, and takes a
     failure for a miss. One store may serve several caches, event loops and processes at once.
+    `tta_llm.testing.CacheStoreContract` tests one that you write.
     """
 
     async def get(self, key: str) -> bytes | None:

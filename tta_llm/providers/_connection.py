@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ClassVar, TypeAlias
 
+from tta_llm.core.per_loop import ClientPerLoop
 from tta_llm.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -22,7 +23,6 @@ from tta_llm.errors import (
     UnknownModelError,
 )
 from tta_llm.providers._answers import add_nearest, host_of
-from tta_llm.providers.clients import ClientPerLoop
 from tta_llm.providers.faults import Fault, classify, transport_error
 from tta_llm.providers.secret import NO_KEY, Secret
 from tta_llm.providers.timeouts import Timeouts

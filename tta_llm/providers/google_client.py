@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tta_llm.core.per_loop import ClientPerLoop
 from tta_llm.errors import (
     AuthenticationError,
     MissingExtraError,
@@ -15,7 +16,6 @@ from tta_llm.errors import (
     UnknownModelError,
 )
 from tta_llm.providers._answers import add_nearest, host_of
-from tta_llm.providers.clients import ClientPerLoop
 from tta_llm.providers.faults import Fault, classify, transport_error
 from tta_llm.providers.google_answer import fault_of
 from tta_llm.providers.google_wire import GivenWire, OwnWire, Wire, is_installed, told_fault

@@ -15,8 +15,10 @@ from tta_llm.testing.recording import (
     record,
     replay,
 )
+from tta_llm.testing.store_contract import CacheStoreContract
 
 __all__ = [
+    "CacheStoreContract",
     "ChaosPrimitive",
     "FakeAnswer",
     "FakeChatModel",

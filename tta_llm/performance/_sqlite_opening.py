@@ -1,0 +1,158 @@
+"""Making, recognising and opening the file of a SQLite store."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from tta_llm.errors import TTAError
+
+__all__ = ["OPENING", "open_cache", "seconds_left", "transaction"]
+
+# In the file's header: whose file it is, and how it is laid out.
+_APPLICATION = 0x74746163  # "ttac"
+_LAYOUT = 1
+
+# Bodies lie apart, so that noting that an entry was used doesn't write its body again. The total is
+# kept, for summing it up would read every entry at every write.
+_SCHEMA = (
+    """CREATE TABLE entries (
+        id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+        expires REAL NOT NULL, used INTEGER NOT NULL
+    )""",
+    "CREATE INDEX entries_expires ON entries (expires)",
+    "CREATE INDEX entries_used ON entries (used)",
+    "CREATE TABLE bodies (id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
+    "CREATE TABLE total (bytes INTEGER NOT NULL)",
+    "INSERT INTO total VALUES (0)",
+    """CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
+        UPDATE total SET bytes = bytes + NEW.size;
+    END""",
+    """CREATE TRIGGER entry_dropped AFTER DELETE ON entries BEGIN
+        UPDATE total SET bytes = bytes - OLD.size;
+        DELETE FROM bodies WHERE id = OLD.id;
+    END""",
+    """CREATE TABLE leases (
+        key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX leases_expires ON leases (expires)",
+    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA user_version = {_LAYOUT}",
+)
+
+# The log of changes is cut back to so many bytes whenever it has been worked into the file.
+_LOG_BYTES = 4 << 20
+
+OPENING = threading.Lock()
+"""Held while a file is made and opened."""
+
+
+def open_cache(path: Path, until: float) -> sqlite3.Connection:
+    """Open the file, which is made when missing, and wait for nobody beyond that moment.
+
+    Raises:
+        TTAError: It is no cache of ours; it is left as it is.
+        sqlite3.OperationalError: It can't be opened, or others had it all the time.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_empty(path)
+    with closing(_connect(path, "ro", until)) as connection:
+        # Looked at without the right to write: a file that is somebody else's stays as it is.
+        is_new = _is_new(connection, path)
+    connection = _connect(path, "rw", until)
+    try:
+        if is_new:
+            _lay_out(connection)
+        _log_changes(connection, until)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_empty(path: Path) -> None:
+    """Make the file, unless it is there: SQLite itself would let everybody read it."""
+    with suppress(FileExistsError):
+        # Closed while no connection of this process has it open: closing would take its locks away.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _connect(path: Path, mode: str, until: float) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=seconds_left(until),
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+    """Tell an empty file from a cache; refuse any other."""
+    try:
+        pages, application, layout = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "application_id", "user_version")
+        )
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
+        raise _refusal(path, "is not a database") from error
+    if not pages:
+        return True
+    if application != _APPLICATION:
+        raise _refusal(path, "is some other program's database")
+    if layout != _LAYOUT:
+        raise _refusal(path, f"is the cache of another version of tta_llm (layout {layout})")
+    return False
+
+
+def _refusal(path: Path, what: str) -> TTAError:
+    return TTAError(f"{path} {what}, and was left as it is: name another file for the cache")
+
+
+def _lay_out(connection: sqlite3.Connection) -> None:
+    with transaction(connection):
+        # Else another process has done so meanwhile.
+        if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+            for statement in _SCHEMA:
+                connection.execute(statement)
+
+
+def _log_changes(connection: sqlite3.Connection, until: float) -> None:
+    """Let readers read while one writes; only a crash of the whole machine may undo a change."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # For this one change SQLite doesn't wait for others by itself.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not seconds_left(until):
+                raise
+            time.sleep(0.002)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Make the changes of the block all together, or none of them."""
+    # Asked for at once: one that reads first and then wants to write may be refused without a wait.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def seconds_left(until: float) -> float:
+    """How long it is until a moment on the clock of `time.monotonic()`; 0 when it has passed."""
+    return max(0.0, until - time.monotonic())
