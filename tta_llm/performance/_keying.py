@@ -11,7 +11,10 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.performance._notes import Notes
 from tta_llm.performance.keys import canonical
 
-__all__ = ["Keying", "names_in"]
+__all__ = ["PIECES", "RESULT", "Keying", "names_in"]
+
+RESULT, PIECES = b"r", b"p"
+"""Begin the keys of results and of streams, which are remembered apart."""
 
 
 class Keying:

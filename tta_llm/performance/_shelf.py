@@ -13,6 +13,7 @@ from typing import TypeVar
 from tta_llm.core._tasks import end_tasks
 from tta_llm.core.clock import SYSTEM_CLOCK, Clock
 from tta_llm.performance._entry import Entry, read_entry
+from tta_llm.performance._keying import PIECES
 from tta_llm.performance.statistics import Counts
 from tta_llm.performance.store import CacheStore
 
@@ -53,7 +54,7 @@ class Shelf:
         if not stored:
             return None
         try:
-            entry = read_entry(stored, ttl_seconds)
+            entry = read_entry(stored, ttl_seconds, streams=key.startswith(PIECES))
             entry.fresh_until += clock.now() - wall_time(clock)
         except Exception as error:
             self._failed("holds what is no entry", error)

@@ -15,7 +15,7 @@ from tta_llm.performance._entry import Entry
 from tta_llm.performance._identity import identity_of
 from tta_llm.performance._judging import is_outage
 from tta_llm.performance._keeper import Keeper, Lifetimes
-from tta_llm.performance._keying import Keying
+from tta_llm.performance._keying import PIECES, RESULT, Keying
 from tta_llm.performance._sharing import Call, Sharing
 from tta_llm.performance._shelf import Shelf
 from tta_llm.performance._table import Table
@@ -23,9 +23,6 @@ from tta_llm.performance.statistics import CacheStatistics, Counts, Event
 from tta_llm.performance.store import CacheStore
 
 __all__ = ["CacheOptions", "CachePrimitive"]
-
-_RESULT, _PIECES = b"r", b"p"
-"""Begin the keys of results and of streams."""
 
 
 class CacheOptions(TypedDict, total=False):
@@ -165,12 +162,12 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Give the remembered result, or run the step."""
         key, known = self._keying.of(input_data, context)
-        entry = self._table.hit(_RESULT + key, context.clock.now())
+        entry = self._table.hit(RESULT + key, context.clock.now())
         if entry is not None:
             if configured():
                 tell_cache("hit", self._counts.name, entry.seconds, entry.dollars)
             return cast("Out", entry.replay(context.data))
-        call = Call(_RESULT + key, known, input_data, context)
+        call = Call(RESULT + key, known, input_data, context)
         entry = await self._keeper.find(call.key, context.clock)
         if entry is not None and (how := self._may_serve(entry, call)):
             return cast("Out", self._give(how, entry, context))
@@ -184,7 +181,7 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
     async def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Replay the remembered pieces, or stream the step."""
         key, known = self._keying.of(input_data, context)
-        call = Call(_PIECES + key, known, input_data, context, streams=True)
+        call = Call(PIECES + key, known, input_data, context, streams=True)
         entry = await self._keeper.find(call.key, context.clock)
         if entry is not None and (how := self._may_serve(entry, call)):
             for piece in self._give(how, entry, context):
@@ -231,7 +228,7 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
             context: The same; what `vary` names is looked up there.
         """
         digest, _ = self._keying.of(input_data, WorkflowContext() if context is None else context)
-        keys = (_RESULT + digest, _PIECES + digest)
+        keys = (RESULT + digest, PIECES + digest)
         self._sharing.disown(lambda key: key in keys)
         for key in keys:
             await self._keeper.drop(key)
