@@ -34,8 +34,8 @@ from tests.properties.drawing import workflows
 from tests.properties.performing import perform
 from tta_llm.testing import VirtualClock
 
-# A second for ten cases, whichever profile says how many.
-pytestmark = pytest.mark.timeout(60 + settings().max_examples / 10)
+# A second for five cases, whichever profile says how many.
+pytestmark = pytest.mark.timeout(60 + settings().max_examples / 5)
 
 
 def timeless(node: Node, *, in_fan: bool = False) -> Node:
