@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 from typing import Any
 
 from tta_llm.core._functions import takes_context
@@ -48,7 +48,7 @@ class Keying:
             UnkeyableError: When the input, or what `vary` names, is no plain data.
         """
         if self._key is None and not self._vary:
-            return self._hashed(input_data), self._known
+            return sha256(self._identity + canonical(input_data)).digest(), self._known
         told, known = input_data, self._known
         if self._key is not None and self._key_takes_context:
             notes = Notes(context.data)
@@ -59,10 +59,7 @@ class Keying:
         if self._vary:
             data = context.data
             told = [told, {name: data[name] for name in self._vary if name in data}]
-        return self._hashed(told), known
-
-    def _hashed(self, told: Any) -> bytes:
-        return hashlib.sha256(self._identity + canonical(told)).digest()
+        return sha256(self._identity + canonical(told)).digest(), known
 
 
 def names_in(names: Iterable[str], argument: str) -> tuple[str, ...]:
