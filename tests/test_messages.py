@@ -47,7 +47,7 @@ SECRET = "the patient's name"
 END = Finish(finish_reason="stop", model="m", provider="p")
 
 counts = st.integers(0, 10**6)
-usages = st.builds(Usage, counts, counts, counts, counts, counts, st.booleans())
+usages = st.builds(Usage, counts, counts, counts, counts, counts, counts, st.booleans())
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -189,6 +189,7 @@ async def test_a_stream_is_read_to_its_end() -> None:
     "thing",
     [
         user(SECRET),
+        user(SECRET, cache=True),
         user([TextPart(SECRET), DocumentPart(SECRET.encode(), "text/plain")]),
         assistant([ReasoningPart(SECRET), ToolCall("i", "f", {SECRET: SECRET})]),
         tool(ToolResult("i", SECRET, is_error=True)),
@@ -209,6 +210,10 @@ def test_no_repr_shows_what_is_said(thing: object) -> None:
 
 def test_reprs_tell_sizes() -> None:
     assert repr(user("abc")) == "Message('user', 3 chars)"
+    assert repr(user("abc", cache="1h")) == "Message('user', 3 chars, cache='1h')"
+    assert repr(system([TextPart("a")], cache=True)) == (
+        "Message('system', TextPart(1 chars), cache=True)"
+    )
     response = fold([TextDelta("abc"), END])
     assert repr(response) == "ChatResponse(p:m, 3 chars, 0 tool calls, finish_reason='stop')"
 
@@ -225,6 +230,21 @@ def test_messages_are_values() -> None:
     assert replace(request, max_tokens=5).messages == request.messages
 
 
+def test_a_mark_for_the_cache_is_kept_and_is_no_part_of_what_is_said() -> None:
+    made = (
+        system("a", cache="1h"),
+        user("a", cache="1h"),
+        assistant("a", cache="1h"),
+        tool(ToolResult("i", "a"), cache="1h"),
+    )
+    for marked in made:
+        bare = replace(marked, cache=False)
+        assert (marked, hash(marked)) == (bare, hash(bare))
+        assert (marked.cache, bare.cache) == ("1h", False)
+        for same in (replace(marked), copy.deepcopy(marked), pickle.loads(pickle.dumps(marked))):
+            assert same.cache == "1h"
+
+
 def test_whatever_a_model_takes_becomes_a_request() -> None:
     request = ChatRequest("Hi")
     assert ChatRequest.of("Hi") == ChatRequest.of([user("Hi")]) == request
@@ -237,6 +257,8 @@ def test_whatever_a_model_takes_becomes_a_request() -> None:
     ("make", "error", "says"),
     [
         (lambda: Message("robot", "x"), ValueError, "'robot' is no role"),  # type: ignore[arg-type]
+        (lambda: user("x", cache="2h"), ValueError, "cache='2h' is no mark"),  # type: ignore[arg-type]
+        (lambda: user("x", cache=None), ValueError, "give True"),  # type: ignore[arg-type]
         (lambda: user(7), TypeError, "not int"),  # type: ignore[arg-type]
         (lambda: user(["x"]), TypeError, r"TextPart\(\.\.\.\)"),  # type: ignore[list-item]
         (lambda: user(b"x"), TypeError, "can't be int"),  # type: ignore[arg-type]

@@ -113,12 +113,14 @@ def test_requirements_hold_hashes_and_no_address(path: Path) -> None:
     text = path.read_text()
     assert "://" not in text
     assert "--index" not in text
-    pins = re.findall(r"^[\w.-]+==.+\n    --hash=", text, flags=re.MULTILINE)
+    pins = re.findall(r"^[\w.-]+(?:\[[\w.,-]+\])?==.+\n    --hash=", text, flags=re.MULTILINE)
     assert len(pins) == len(re.findall(r"^\w", text, flags=re.MULTILINE)) > 0
 
 
 def pinned(path: Path) -> dict[str, str]:
-    found = re.findall(r"^([\w.-]+)==([^ ]+)", path.read_text(), flags=re.MULTILINE)
+    found = re.findall(
+        r"^([\w.-]+)(?:\[[\w.,-]+\])?==([^ ]+)", path.read_text(), flags=re.MULTILINE
+    )
     return {canonicalize_name(name): number for name, number in reversed(found)}
 
 

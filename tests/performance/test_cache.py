@@ -355,5 +355,28 @@ def test_a_bad_number_of_entries_is_refused(entries: Any) -> None:
 
 
 def test_a_key_that_can_not_be_called_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"key= is a function of the input .* not 'q'"):
+    with pytest.raises(TypeError, match=r"key= is a plain function of the input .* not 'q'"):
         CachePrimitive(str.upper, ttl_seconds=1, key="q")  # type: ignore[call-overload]
+
+
+async def asynchronous(data: Any) -> Any:
+    return data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"key": asynchronous}, "key= is a plain function of the input"),
+        ({"store_if": asynchronous}, "store_if= is a plain function of the result"),
+        ({"store_if": True}, "store_if= is a plain function of the result, not True"),
+        (
+            {"store": "cache.db"},
+            r"store= is a store, such as SQLiteStore\('cache.db'\), not 'cache",
+        ),
+        ({"store": {}}, r"store= is a store, such as SQLiteStore\('cache.db'\), not {}"),
+    ],
+    ids=str,
+)
+def test_what_it_can_not_use_is_refused_when_it_is_made(arguments: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        CachePrimitive(str.upper, ttl_seconds=1, **arguments)

@@ -113,12 +113,28 @@ def test_cached_tokens_have_their_own_price_and_never_make_it_negative() -> None
     assert Price(input=10, output=20).cost(usage) == pytest.approx((100 * 10 + 10 * 20) / 1e6)
 
 
-@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
-def test_no_call_costs_more_than_the_most(read: int, cached: int, written: int) -> None:
-    price = Price(input=10, output=20, cached_input=1, cache_write=12.5)
-    cached = min(cached, read)
-    usage = Usage(read, written, cached, read - cached)
-    assert price.cost(usage) <= price.at_most(read, written) + 1e-12
+def test_what_is_kept_for_an_hour_has_its_own_price_and_twice_that_of_input_without_one() -> None:
+    usage = Usage(100, 0, cache_write_tokens=70, cache_write_1h_tokens=50)
+    price = Price(input=10, output=0, cache_write=12.5, cache_write_1h=15)
+    assert price.cost(usage) == pytest.approx((30 * 10 + 20 * 12.5 + 50 * 15) / 1e6)
+    price = Price(input=10, output=0, cache_write=12.5)
+    assert price.cost(usage) == pytest.approx((30 * 10 + 20 * 12.5 + 50 * 20) / 1e6)
+    nonsense = Usage(100, 0, cache_write_tokens=70, cache_write_1h_tokens=500)
+    assert price.cost(nonsense) == pytest.approx((30 * 10 + 70 * 20) / 1e6)
+
+
+tokens = st.integers(0, 1000)
+rates = st.floats(0, 50)
+prices = st.builds(Price, rates, rates, st.none() | rates, st.none() | rates, st.none() | rates)
+
+
+@given(tokens, tokens, tokens, tokens, prices)
+def test_no_call_costs_more_than_the_most(
+    plain: int, cached: int, short: int, long: int, price: Price
+) -> None:
+    read = plain + cached + short + long
+    usage = Usage(read, 7, cached, short + long, long)
+    assert price.cost(usage) <= price.at_most(read, 7, for_an_hour=long > 0) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])

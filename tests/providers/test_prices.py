@@ -57,11 +57,39 @@ def test_the_list_agrees_with_its_own_sums(provider: str, model: str) -> None:
 
 
 def test_tokens_put_into_a_cache_have_their_price() -> None:
-    pytest.importorskip("genai_prices")
+    genai_prices = pytest.importorskip("genai_prices")
     price = list_price("anthropic", "claude-sonnet-4-5")
     assert price is not None
     assert price.cost(Usage(1000, 0, cache_write_tokens=1000)) == pytest.approx(0.00375)
+    for_an_hour = Usage(1000, 0, cache_write_tokens=1000, cache_write_1h_tokens=1000)
+    assert price.cost(for_an_hour) == pytest.approx(0.006)
     assert price.cost(Usage(1000, 0, cached_input_tokens=1000)) == pytest.approx(0.0003)
+    for read in (1000, 250_000):
+        told = genai_prices.Usage(
+            input_tokens=read,
+            cache_read_tokens=100,
+            cache_write_tokens=700,
+            cache_write_1h_tokens=500,
+        )
+        sums = genai_prices.calc_price(told, "claude-sonnet-4-5", provider_id="anthropic")
+        used = Usage(
+            read,
+            cached_input_tokens=100,
+            cache_write_tokens=700,
+            cache_write_1h_tokens=500,
+        )
+        assert price.cost(used) == pytest.approx(float(sums.total_price), rel=1e-9)
+
+
+def test_whoever_keeps_a_prompt_for_an_hour_charges_twice_its_input() -> None:
+    """Which is what a price of your own assumes when it doesn't say."""
+    pytest.importorskip("genai_prices")
+    models = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-sonnet-5", "claude-opus-5-5")
+    for model in models:
+        price = list_price("anthropic", model)
+        assert price is not None
+        for each in (price, *(above for _, above in price.above)):
+            assert each.cache_write_1h == pytest.approx(2 * each.input)
 
 
 def test_an_embedder_needs_no_price_for_writing() -> None:

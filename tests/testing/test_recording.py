@@ -154,6 +154,21 @@ async def test_equal_requests_get_their_answers_in_order(
     assert [(await again.execute("Hi", context)).text for _ in range(3)] == ["a", "b", "b"]
 
 
+async def test_a_mark_for_the_cache_changes_neither_the_recording_nor_what_is_found(
+    path: Path, context: WorkflowContext
+) -> None:
+    inner = FakeChatModel("x", price=Price(1.0, 2.0))
+    marked, bare = [user("Hi", cache="1h")], [user("Hi")]
+    for asked in (marked, bare):
+        await record(inner, path).execute(asked, context)
+        for wanted in (marked, bare):
+            assert (await replay(path).execute(wanted, context)).text == "x"
+    assert [call.messages[0].cache for call in inner.calls] == ["1h", False]
+    assert json.loads(lines_of(path)[1])["request"] == {
+        "messages": [{"role": "user", "content": "Hi"}]
+    }
+
+
 async def test_structured_answers_are_read_again(path: Path, context: WorkflowContext) -> None:
     request = ChatRequest("City?", response_format=City)
     await record(FakeChatModel('{"name": "Köln"}'), path).execute(request, context)

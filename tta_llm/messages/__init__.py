@@ -16,7 +16,17 @@ from tta_llm.messages.events import (
     UsageEvent,
 )
 from tta_llm.messages.fold import ResponseBuilder, collect, events_of, fold, parse_arguments
-from tta_llm.messages.message import Content, Message, Role, assistant, joined, system, tool, user
+from tta_llm.messages.message import (
+    CacheMark,
+    Content,
+    Message,
+    Role,
+    assistant,
+    joined,
+    system,
+    tool,
+    user,
+)
 from tta_llm.messages.parts import (
     DocumentPart,
     ImagePart,
@@ -39,6 +49,7 @@ from tta_llm.messages.response import (
 
 __all__ = [
     "UNKNOWN_USAGE",
+    "CacheMark",
     "ChatInput",
     "ChatRequest",
     "ChatResponse",

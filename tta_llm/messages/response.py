@@ -26,6 +26,7 @@ class Usage:
         output_tokens: All that was written, reasoning included.
         cached_input_tokens: How many of the input tokens came from the provider's cache.
         cache_write_tokens: How many of the input tokens were put into it.
+        cache_write_1h_tokens: How many of these for an hour, which costs more than five minutes.
         reasoning_tokens: How many of the output tokens were reasoning.
         estimated: Whether the provider told nothing and the figures are ours.
 
@@ -42,6 +43,7 @@ class Usage:
     output_tokens: int = 0
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
 
@@ -56,6 +58,7 @@ class Usage:
             self.output_tokens + other.output_tokens,
             self.cached_input_tokens + other.cached_input_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
+            self.cache_write_1h_tokens + other.cache_write_1h_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
             self.estimated or other.estimated,
         )

@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tta_llm.core import FunctionStep, WorkflowPrimitive
+from tta_llm.core import FunctionStep, WorkflowPrimitive, WrapperPrimitive
 from tta_llm.errors import UnkeyableError
 from tta_llm.performance.keys import canonical
 
@@ -69,13 +69,16 @@ class _Teller:
         cls = type(step)
         if isinstance(step, FunctionStep):
             return [_name_of(cls), self.tell(step.function)]
-        parts = [[label, self.tell(child)] for label, child in step.children()]
-        if _is_ours(cls) and parts:  # how often it retries, say, changes no result; how it chooses does
-            held = {name: each for name, each in vars(step).items() if _is_function(each)}
-        else:
-            held = {name: each for name, each in vars(step).items() if name != "_name"}
-        code = None if _is_ours(cls) else self.tell(cls._run)
-        return [_name_of(cls), step.name, code, parts, self.tell(held)]
+        is_wrapper = isinstance(step, WrapperPrimitive)  # whose label tells how often it tries, say
+        parts = [["" if is_wrapper else at, self.tell(child)] for at, child in step.children()]
+        told = [_name_of(cls), step.name, parts]
+        held = {name: each for name, each in vars(step).items() if name != "_name"}
+        if not _is_ours(cls):
+            return [*told, self.tell(cls._run), self.tell(held)]
+        if step.shape == "choice":  # and by what it chooses
+            return [*told, _Teller(skips=True).tell(held)]
+        # What a recovery or a limit of ours is set to changes no result.
+        return told if parts else [*told, self.tell(held)]
 
     def _function(self, function: Any) -> Any:
         if isinstance(function, functools.partial):
@@ -107,10 +110,6 @@ class _Teller:
                 return ["opaque", _name_of(type(thing))]
             raise UnkeyableError(_advice(f"a {type(thing).__qualname__}")) from None
         return thing
-
-
-def _is_function(thing: Any) -> bool:
-    return isinstance(thing, (types.FunctionType, types.MethodType, functools.partial))
 
 
 def _is_ours(thing: type | Callable[..., Any]) -> bool:

@@ -13,12 +13,13 @@ _WHOLE = ("stop", "tool_calls")
 
 
 def is_whole(result: Any) -> bool:
-    """Tell whether a model said all it had to say: nothing cut its answer short or filtered it.
+    """Tell whether models said all they had to say: nothing cut an answer short or filtered it.
 
-    What is no model's answer is whole. A stream's answer ends with its last piece.
+    What is no model's answer is whole. Of a tuple, as a fan-out gives and the pieces of a stream
+    are, each item must be.
     """
-    last = result[-1] if isinstance(result, tuple) and result else result
-    return getattr(last, "finish_reason", _WHOLE[0]) in _WHOLE
+    items = result if isinstance(result, tuple) else (result,)
+    return all(getattr(each, "finish_reason", _WHOLE[0]) in _WHOLE for each in items)
 
 
 def final_pieces(pieces: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -155,7 +155,7 @@ class Keeper:
         stored = written_entry(computed, on_the_wall)
         await self.shelf.put(key, stored, self.lifetimes.fresh + self.lifetimes.late)
         if not flight.is_kept:  # it was forgotten while it was on its way
-            await self.shelf.drop(key)
+            await self.shelf.take_back(key)
 
     def _tell_of_reading(self, names: set[str]) -> None:
         self.counts.add("personal")

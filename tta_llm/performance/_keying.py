@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Any
@@ -11,7 +12,7 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.performance._notes import Notes
 from tta_llm.performance.keys import canonical
 
-__all__ = ["PIECES", "RESULT", "Keying", "names_in"]
+__all__ = ["PIECES", "RESULT", "Keying", "names_in", "require_plain_function"]
 
 RESULT, PIECES = b"r", b"p"
 """Begin the keys of results and of streams, which are remembered apart."""
@@ -34,8 +35,8 @@ class Keying:
         ignore: Iterable[str],
         identity: bytes,
     ) -> None:
-        if key is not None and not callable(key):
-            raise TypeError(f"key= is a function of the input (and the context), not {key!r}")
+        if key is not None:
+            require_plain_function(key, "key= is a plain function of the input (and the context)")
         self._key, self._identity = key, identity
         self._key_takes_context = key is not None and takes_context(key)
         self._vary = names_in(vary, "vary")
@@ -60,6 +61,12 @@ class Keying:
             data = context.data
             told = [told, {name: data[name] for name in self._vary if name in data}]
         return sha256(self._identity + canonical(told)).digest(), known
+
+
+def require_plain_function(function: Any, what: str) -> None:
+    """Refuse what can't be called, or gives an awaitable."""
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise TypeError(f"{what}, not {function!r}")
 
 
 def names_in(names: Iterable[str], argument: str) -> tuple[str, ...]:

@@ -53,7 +53,9 @@ class Notes(MutableMapping[str, Any]):
         return len(self._data)
 
     def _note(self, name: str) -> None:
-        if name in self._known or name in self.written or EVERYTHING in self._known:
+        if name in self.read or name in self.written:
+            return
+        if name in self._known or EVERYTHING in self._known:
             return
         if name not in self.read:
             self.read.add(name)

@@ -1,4 +1,4 @@
-"""A cache's way to its store, where whatever goes wrong is a miss, and no error."""
+"""A cache's way to its store: a store that is down, slow or holds garbage is a miss."""
 
 from __future__ import annotations
 
@@ -65,13 +65,19 @@ class Shelf:
         """Store what was written for it."""
         await self._try(lambda: self._store.set(self._name(key), stored, kept_seconds))
 
+    async def take_back(self, key: bytes) -> None:
+        """Forget an entry that was put here while somebody asked to forget it."""
+        await self._try(lambda: self._store.delete(self._name(key)))
+
+    # Who asks to forget must know when it wasn't done: these two fail as the store does.
+
     async def drop(self, key: bytes) -> None:
         """Forget an entry."""
-        await self._try(lambda: self._store.delete(self._name(key)))
+        await self._store.delete(self._name(key))
 
     async def clear(self) -> None:
         """Forget all entries of this cache."""
-        await self._try(lambda: self._store.clear(self._prefix))
+        await self._store.clear(self._prefix)
 
     @asynccontextmanager
     async def turn(
@@ -83,24 +89,29 @@ class Shelf:
             What somebody else computed meanwhile; None when it is to be computed in this block.
         """
         name, owner = self._name(key), secrets.token_hex(8)
-        pause = _FIRST_LOOK
-        while await self._try(lambda: self._store.acquire(name, owner, _LEASE_SECONDS)) is False:
-            await asyncio.sleep(pause)
-            if (found := await look()) is not None:
+        found, pause = None, _FIRST_LOOK
+        try:
+            while found is None and await self._lease(name, owner) is False:
+                await asyncio.sleep(pause)
+                found, pause = await look(), min(pause * 1.5, _LAST_LOOK)
+            if found is not None:
                 yield found
                 return
-            pause = min(pause * 1.5, _LAST_LOOK)
-        renewals = asyncio.create_task(self._renew(name, owner))
-        try:
-            yield await look()  # it may have come between the first look and the lease
-        finally:
-            await end_tasks([renewals])
+            renewals = asyncio.create_task(self._renew(name, owner))
+            try:
+                yield await look()  # it may have come between the first look and the lease
+            finally:
+                await end_tasks([renewals])
+        finally:  # also when it was stopped while it asked for the lease
             await self._try(lambda: self._store.release(name, owner))
 
     async def _renew(self, name: str, owner: str) -> None:
         while True:
             await asyncio.sleep(_LEASE_SECONDS / 3)
-            await self._try(lambda: self._store.acquire(name, owner, _LEASE_SECONDS))
+            await self._lease(name, owner)
+
+    async def _lease(self, name: str, owner: str) -> bool | None:
+        return await self._try(lambda: self._store.acquire(name, owner, _LEASE_SECONDS))
 
     def _name(self, key: bytes) -> str:
         return f"{self._prefix}{key.hex()}"

@@ -15,7 +15,7 @@ from tta_llm.performance._entry import Entry
 from tta_llm.performance._identity import identity_of
 from tta_llm.performance._judging import is_outage
 from tta_llm.performance._keeper import Keeper, Lifetimes
-from tta_llm.performance._keying import PIECES, RESULT, Keying
+from tta_llm.performance._keying import PIECES, RESULT, Keying, require_plain_function
 from tta_llm.performance._sharing import Call, Sharing
 from tta_llm.performance._shelf import Shelf
 from tta_llm.performance._table import Table
@@ -147,7 +147,10 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         )
         self._counts = Counts(name or self.primitive.name)
         shelf, identity = None, b""
+        if store_if is not None:
+            require_plain_function(store_if, "store_if= is a plain function of the result")
         if store is not None:
+            _require_store(store)
             held = [self.primitive, key]
             identity = hashlib.sha256(identity_of(held, version=version)).digest()
             limit = positive(store_timeout_seconds, "store_timeout_seconds")
@@ -233,6 +236,9 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         Args:
             input_data: As for `execute`.
             context: The same; what `vary` names is looked up there.
+
+        Raises:
+            Exception: What the store raises when it can't forget.
         """
         digest, _ = self._keying.of(input_data, WorkflowContext() if context is None else context)
         keys = (RESULT + digest, PIECES + digest)
@@ -241,7 +247,11 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
             await self._keeper.drop(key)
 
     async def clear(self) -> None:
-        """Forget all that is remembered; in a store, only what this cache's step gave."""
+        """Forget all that is remembered; in a store, only what this cache's step gave.
+
+        Raises:
+            Exception: What the store raises when it can't forget.
+        """
         self._sharing.disown(lambda _: True)
         await self._keeper.clear()
 
@@ -259,6 +269,12 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _require_store(store: Any) -> None:
+    is_one = all(callable(getattr(store, each, None)) for each in ("get", "set", "acquire"))
+    if isinstance(store, type) or not is_one:
+        raise TypeError(f"store= is a store, such as SQLiteStore('cache.db'), not {store!r}")
 
 
 def _seconds(value: float | None, name: str) -> float:

@@ -67,7 +67,9 @@ class Account:
             read = most_input_tokens(self._request)
             self._most_tokens = read + written
             price = self._model.price
-            self._most_dollars = None if price is None else price.at_most(read, written)
+            hour = any(message.cache == "1h" for message in self._request.messages)
+            if price is not None:
+                self._most_dollars = price.at_most(read, written, for_an_hour=hour)
             try:
                 self._reservation = budget.reserve(
                     dollars=self._most_dollars, tokens=self._most_tokens

@@ -38,6 +38,8 @@ def prepared(model: ChatModel, input_data: ChatInput, context: WorkflowContext) 
         ContextLengthError: When it can't fit the model's window, whatever the tokenizer.
     """
     request = ChatRequest.of(input_data)
+    if "cache" not in model.options:
+        request = _without_marks(request)
     _refuse_what_is_lacking(model, request)
     _refuse_what_cannot_fit(model, request)
     if request.max_tokens is not None:
@@ -46,6 +48,16 @@ def prepared(model: ChatModel, input_data: ChatInput, context: WorkflowContext) 
     if longest is None and _bounds_size(context):
         longest = _within_budget(model)
     return request if longest is None else replace(request, max_tokens=longest)
+
+
+def _without_marks(request: ChatRequest) -> ChatRequest:
+    """Take off what `Message.cache` says: a hint means nothing to a vendor that isn't told of it.
+
+    So no budget sets aside what the mark costs elsewhere.
+    """
+    if not any(message.cache for message in request.messages):
+        return request
+    return replace(request, messages=tuple(replace(m, cache=False) for m in request.messages))
 
 
 def _refuse_what_is_lacking(model: ChatModel, request: ChatRequest) -> None:

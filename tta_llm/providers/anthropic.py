@@ -41,7 +41,7 @@ class AnthropicChatModel(ChatModel):
     The SDK is imported at the first call, keeps one client for each event loop, retries nothing and
     follows no redirect. Signed reasoning is sent back in later turns to the model that gave it;
     reasoning of other models stays behind, for it would be refused. What the system says goes out
-    before the conversation, wherever it stands.
+    before the conversation, wherever it stands. A mark of `Message.cache` becomes `cache_control`.
 
     The protocol asks each request for the longest answer: where nobody says one, it is the longest
     that the model can give, and 4096 tokens for a model that isn't known here. With `temperature`
@@ -76,7 +76,7 @@ class AnthropicChatModel(ChatModel):
         ```
     """
 
-    options: frozenset[str] = OPTIONS - {"seed"}
+    options: frozenset[str] = OPTIONS - {"seed"} | {"cache"}
 
     def __init__(
         self,

@@ -229,12 +229,14 @@ def _usage(told: JSON) -> Usage:
         return UNKNOWN_USAGE
     cached = count_of(told, "cache_read_input_tokens") or 0
     stored = count_of(told, "cache_creation_input_tokens") or 0
+    hourly = count_of(told.get("cache_creation"), "ephemeral_1h_input_tokens") or 0
     thought = count_of(told.get("output_tokens_details"), "thinking_tokens") or 0
     return Usage(
         read + cached + stored,
         written,
         cached_input_tokens=cached,
         cache_write_tokens=stored,
+        cache_write_1h_tokens=min(stored, hourly),
         reasoning_tokens=min(written, thought),
     )
 

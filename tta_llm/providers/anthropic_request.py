@@ -20,6 +20,7 @@ from tta_llm.messages import (
     ToolDefinition,
     ToolResult,
 )
+from tta_llm.providers.anthropic_cache import mark, plain, settle_marks
 from tta_llm.providers.anthropic_models import reasoning
 from tta_llm.providers.anthropic_schema import accepted_schema
 
@@ -51,11 +52,13 @@ def payload(request: ChatRequest, model: str, longest: int) -> JSON:
     thinking, effort = reasoning(request.reasoning_effort, model, max_tokens)
     body = {"temperature": request.temperature, "top_p": request.top_p} | dict(request.extra)
     body = {name: value for name, value in body.items() if value is not None}
+    system, turns = _system(request.messages), _turns(request.messages, model)
+    settle_marks([*system, *(block for turn in turns for block in turn["content"])])
     fields: JSON = {
         "model": model,
         "max_tokens": max_tokens,
-        "system": _system(request.messages),
-        "messages": _turns(request.messages, model),
+        "system": plain(system) or None,
+        "messages": [turn | {"content": plain(turn["content"])} for turn in turns],
         "tools": [_tool(each) for each in request.tools] or None,
         "tool_choice": _tool_choice(request),
         "output_config": _output_config(request, effort),
@@ -92,9 +95,12 @@ def _output_config(request: ChatRequest, effort: str | None) -> JSON | None:
     return config or None
 
 
-def _system(messages: Iterable[Message]) -> str | None:
-    """Join what the system says: the protocol has one place for it, before the conversation."""
-    texts = []
+def _system(messages: Iterable[Message]) -> list[JSON]:
+    """Join what the system says: the protocol has one place for it, before the conversation.
+
+    A mark ends a block, and the text goes on in the next.
+    """
+    blocks: list[JSON] = []
     for message in messages:
         if message.role != "system":
             continue
@@ -103,8 +109,15 @@ def _system(messages: Iterable[Message]) -> str | None:
                 raise InvalidRequestError(
                     f"Anthropic takes no {part!r} from the system: move it to a user's message"
                 )
-        texts.append(message.text)
-    return "\n\n".join(text for text in texts if text.strip()) or None
+        if not message.text.strip():
+            continue
+        text = f"\n\n{message.text}" if blocks else message.text
+        if blocks and "cache_control" not in blocks[-1]:
+            blocks[-1]["text"] += text
+        else:
+            blocks.append({"type": "text", "text": text})
+        mark(blocks[-1:], message.cache)
+    return blocks
 
 
 def _turns(messages: Iterable[Message], model: str) -> list[JSON]:
@@ -116,6 +129,7 @@ def _turns(messages: Iterable[Message], model: str) -> list[JSON]:
     for message in messages:
         role = "assistant" if message.role == "assistant" else "user"
         blocks = [] if message.role == "system" else list(_blocks(message, model))
+        mark(blocks, message.cache)
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
         elif blocks:
@@ -124,9 +138,6 @@ def _turns(messages: Iterable[Message], model: str) -> list[JSON]:
         raise InvalidRequestError(
             "Anthropic needs a message with content besides the system's: add one, as in user(...)"
         )
-    for turn in turns:
-        if len(blocks := turn["content"]) == 1 and blocks[0]["type"] == "text":
-            turn["content"] = blocks[0]["text"]
     return turns
 
 

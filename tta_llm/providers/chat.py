@@ -60,7 +60,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
     idempotent = True
 
     options: frozenset[str] = OPTIONS
-    """What the vendor takes of `OPTIONS`; anything else is refused before the call."""
+    """What the vendor takes of `OPTIONS`, the rest is refused; and `cache`, if it is told marks."""
 
     tokens_within_budget: int = 4096
     """The longest answer under a limit in tokens or dollars when nobody says another."""

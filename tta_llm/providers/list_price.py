@@ -15,7 +15,7 @@ from tta_llm.providers.price import Price
 
 __all__ = ["list_price", "why_unpriced"]
 
-_Rates: TypeAlias = tuple[float, float, float | None, float | None]
+_Rates: TypeAlias = tuple[float, float, float | None, float | None, float | None]
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ def list_price(
 
     The list is that of the package genai-prices (`pip install "tta-llm[prices]"`), as it was when
     that package was released: it is loaded at the first question, in about a second, and nothing is
-    fetched. It has the standard service's prices: what a batch, a priority tier or a cache kept for
-    an hour costs besides is not in them.
+    fetched. It has the standard service's prices: what a batch or a priority tier costs is not in
+    them.
 
     Args:
         provider: Who answers, such as `openai`, `anthropic`, `google`, `azure`.
@@ -104,16 +104,22 @@ def _price(listed: Any, *, writes: bool) -> Price | None:
     """Turn an entry of the list into a price; an entry without a price for a direction is none."""
     if listed.input_mtok is None or (writes and listed.output_mtok is None):
         return None
-    parts = (listed.input_mtok, listed.output_mtok, listed.cache_read_mtok, listed.cache_write_mtok)
+    parts = (
+        listed.input_mtok,
+        listed.output_mtok,
+        listed.cache_read_mtok,
+        listed.cache_write_mtok,
+        listed.cache_write_1h_mtok,
+    )
     starts = sorted({tier.start for part in parts for tier in getattr(part, "tiers", ())})
     above = tuple((start, Price(*_for(parts, start + 1))) for start in starts)
     return Price(*_for(parts, 0), above)
 
 
 def _for(parts: tuple[Any, ...], tokens: int) -> _Rates:
-    """Give input, output, cached input and cache write as a request of this size pays them."""
-    read, written, cached, cache_write = (_at(part, tokens) for part in parts)
-    return read or 0.0, written or 0.0, cached, cache_write
+    """Give input, output, cached input and cache writes as a request of this size pays them."""
+    read, written, cached, cache_write, for_an_hour = (_at(part, tokens) for part in parts)
+    return read or 0.0, written or 0.0, cached, cache_write, for_an_hour
 
 
 def _at(part: Any, tokens: int) -> float | None:
