@@ -51,7 +51,7 @@ class Shelf:
     async def get(self, key: bytes, ttl_seconds: float, clock: Clock) -> Entry | None:
         """Give the entry, its times told by the clock; None when there is none that can be read."""
         stored = await self._try(lambda: self._store.get(self._name(key)))
-        if not stored:
+        if stored is None:
             return None
         try:
             entry = read_entry(stored, ttl_seconds, streams=key.startswith(PIECES))
