@@ -116,6 +116,8 @@ class _Link:
                     await self.writer.drain()
 
     def reset(self) -> None:
+        if self.writer.is_closing():
+            return
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.writer.transport.abort()
 

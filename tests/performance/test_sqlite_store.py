@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -162,6 +163,47 @@ def test_a_log_of_another_program_is_left_as_it_is(path: Path) -> None:
             asyncio.run(SQLiteStore(path).set("a", b"1", DAY))
         assert (path.read_bytes(), log.read_bytes()) == content
         assert other.execute("SELECT count(*) FROM mine").fetchone() == (0,)
+
+
+def left_half_done(path: Path) -> None:
+    """Leave the file, and the log of what to undo, as a process does that ends in a transaction."""
+    made = path.with_name("made.db")
+    if path.exists():
+        path.rename(made)
+    with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA cache_size = 1")  # so that it writes before the end
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE t (x)")
+        connection.execute("INSERT INTO t VALUES (zeroblob(100000))")
+        shutil.copy(made, path)
+        shutil.copy(f"{made}-journal", f"{path}-journal")
+
+
+def test_what_another_program_left_half_done_is_left_as_it_is(path: Path) -> None:
+    make_other(path)
+    left_half_done(path)
+    log = path.with_name("cache.db-journal")
+    content = path.read_bytes(), log.read_bytes()
+    with pytest.raises(TTAError, match="some other program's database, and was left as it is"):
+        asyncio.run(SQLiteStore(path).get("a"))
+    assert (path.read_bytes(), log.read_bytes()) == content
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM mine").fetchall() == [(1,)]
+
+
+def test_a_file_left_half_made_is_made_anew(path: Path, store: SQLiteStore) -> None:
+    left_half_done(path)
+    asyncio.run(store.set("a", b"1", DAY))
+    assert asyncio.run(store.get("a")) == b"1"
+
+
+def test_a_cache_left_half_made_is_opened(path: Path, store: SQLiteStore) -> None:
+    asyncio.run(store.set("a", b"1", DAY))
+    asyncio.run(store.aclose())
+    left_half_done(path)
+    assert asyncio.run(store.get("a")) == b"1"
+    assert rows(path, "SELECT name FROM sqlite_master WHERE name = 't'") == []
 
 
 async def test_a_file_that_was_deleted_is_made_anew(path: Path, store: SQLiteStore) -> None:

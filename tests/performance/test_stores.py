@@ -45,10 +45,3 @@ class TestRedisStore(CacheStoreContract):
 
     async def pass_time(self, store: CacheStore, seconds: float) -> None:
         self.server.pass_time(seconds)
-
-
-class TestRealTime(CacheStoreContract):
-    """A store whose clock nobody moves."""
-
-    def store(self) -> MemoryStore:
-        return MemoryStore()

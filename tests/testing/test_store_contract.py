@@ -194,6 +194,11 @@ BROKEN: list[tuple[type[MemoryStore], str, str]] = [
 ]
 
 
+@pytest.mark.parametrize("promise", ALL)
+def test_the_base_of_the_broken_ones_keeps_each_promise(promise: str) -> None:
+    getattr(Promises(MemoryStore), promise)()
+
+
 @pytest.mark.parametrize(
     ("store", "promise", "told"), BROKEN, ids=[store.__name__ for store, _, _ in BROKEN]
 )

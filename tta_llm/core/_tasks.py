@@ -54,14 +54,19 @@ async def finish(work: Awaitable[T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                continue
-        if not task.cancelled():
-            task.exception()  # seen, so that asyncio doesn't report it as lost
+        await wait_out(task)
         raise
+
+
+async def wait_out(work: asyncio.Future[Any]) -> None:
+    """Wait until it has ended in whatever way, however often that is cancelled."""
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            continue
+    if not work.cancelled():
+        work.exception()  # seen, so that asyncio doesn't report it as lost
 
 
 async def run_together(

@@ -15,7 +15,7 @@ from tta_llm.performance._sqlite_opening import OPENING, open_cache, seconds_lef
 
 __all__ = ["SQLiteFile"]
 
-_OPENED: WeakSet[SQLiteFile] = WeakSet()
+_FILES: WeakSet[SQLiteFile] = WeakSet()
 
 
 class SQLiteFile:
@@ -34,7 +34,7 @@ class SQLiteFile:
         """Held while the connection is in use, opened or closed."""
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        _OPENED.add(self)
+        _FILES.add(self)
 
     @contextmanager
     def use(self, until: float) -> Iterator[sqlite3.Connection]:
@@ -68,6 +68,15 @@ class SQLiteFile:
         """Close the connection; the next use opens it again."""
         with self.lock:
             self.close_unlocked()
+
+    def close_dropped(self) -> None:
+        """Close the connection of one that nobody has any more; a fork under way does so itself."""
+        # It may be called wherever Python collects garbage, so that it must wait for nothing.
+        if self.lock.acquire(blocking=False):
+            try:
+                self.close_unlocked()
+            finally:
+                self.lock.release()
 
     def close_unlocked(self) -> None:
         """Close the connection, for who holds the lock."""
@@ -115,7 +124,7 @@ def _close_before_forks() -> None:
 
 def _close_all() -> None:
     _FORKING.acquire()
-    for file in list(_OPENED):
+    for file in list(_FILES):
         file.lock.acquire()
         _HELD.append(file)
         file.close_unlocked()

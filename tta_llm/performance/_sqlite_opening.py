@@ -45,6 +45,12 @@ _SCHEMA = (
     f"PRAGMA user_version = {_LAYOUT}",
 )
 
+_OTHER = "is some other program's database"
+_FOREIGN = {
+    sqlite3.SQLITE_NOTADB: "is not a database",
+    sqlite3.SQLITE_READONLY_ROLLBACK: _OTHER,
+}
+
 # The log of changes is cut back to so many bytes whenever it has been worked into the file.
 _LOG_BYTES = 4 << 20
 
@@ -67,7 +73,7 @@ def open_cache(path: Path, until: float) -> sqlite3.Connection:
     connection = _connect(path, "rw", until)
     try:
         if is_new:
-            _lay_out(connection)
+            _lay_out(connection, path)
         _log_changes(connection, until)
     except BaseException:
         connection.close()
@@ -100,28 +106,51 @@ def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
             for name in ("page_count", "application_id", "user_version")
         )
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK and _is_half_made(path):
+            return True
+        if error.sqlite_errorcode not in _FOREIGN:
             raise
-        raise _refusal(path, "is not a database") from error
+        raise _refusal(path, _FOREIGN[error.sqlite_errorcode]) from error
     if not pages:
         return True
     if application != _APPLICATION:
-        raise _refusal(path, "is some other program's database")
+        raise _refusal(path, _OTHER)
     if layout != _LAYOUT:
         raise _refusal(path, f"is the cache of another version of tta_llm (layout {layout})")
     return False
+
+
+def _is_half_made(path: Path) -> bool:
+    """Tell whether a process ended while it made this file a cache, so that SQLite may undo it.
+
+    Either there was nothing in it before, as the log of what to undo says, or it has our mark
+    already (https://sqlite.org/fileformat.html, sections 3 and 1.3). No connection of this process
+    has it open then, so that closing it here takes no locks away.
+    """
+    try:
+        pages_before = _head(path.with_name(f"{path.name}-journal"))[16:20]
+    except FileNotFoundError:
+        return True  # another process has undone it meanwhile
+    mark = _head(path)[68:72]
+    return pages_before == bytes(4) or mark == _APPLICATION.to_bytes(4, "big")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(100)
 
 
 def _refusal(path: Path, what: str) -> TTAError:
     return TTAError(f"{path} {what}, and was left as it is: name another file for the cache")
 
 
-def _lay_out(connection: sqlite3.Connection) -> None:
+def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
-        # Else another process has done so meanwhile.
         if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
             for statement in _SCHEMA:
                 connection.execute(statement)
+        else:  # another process was faster
+            _is_new(connection, path)
 
 
 def _log_changes(connection: sqlite3.Connection, until: float) -> None:
@@ -132,7 +161,7 @@ def _log_changes(connection: sqlite3.Connection, until: float) -> None:
             break
         except sqlite3.OperationalError as error:
             # For this one change SQLite doesn't wait for others by itself.
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not seconds_left(until):
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not seconds_left(until):
                 raise
             time.sleep(0.002)
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -84,7 +84,7 @@ class RedisStore:
         self._given: Any = client
         at_least(1, max_connections, "max_connections")
         make = _maker(url, timeout_seconds, max_connections) if client is None else None
-        self._where = _place(_checked(make) if make is not None else _of_bytes(client))
+        self._where = _place(_of_bytes(client if make is None else _checked(make)))
         self._own = None if make is None else ClientPerLoop(lambda: _Own(make()), _Own.aclose)
 
     def __repr__(self) -> str:
@@ -186,7 +186,7 @@ def _maker(url: str, timeout_seconds: float, max_connections: int) -> Callable[[
             timeout=timeout_seconds,
             socket_timeout=None,  # the limit on the whole question is enough
             socket_connect_timeout=timeout_seconds,
-            protocol=2,
+            protocol=2,  # its successor has nothing for us but a longer introduction
             retry=sdk.asyncio.retry.Retry(sdk.backoff.NoBackoff(), 1, (lost,)),
             retry_on_error=[lost],
         )
@@ -223,8 +223,8 @@ def _of_bytes(client: Any) -> Any:
     """Refuse a client that reads values as text."""
     if client.connection_pool.connection_kwargs.get("decode_responses"):
         raise ValueError(
-            "client was made with decode_responses=True, which makes text of bytes: "
-            "give one made without"
+            "decode_responses makes text of the bytes that are stored: leave it out of the client "
+            "or the url"
         )
     return client
 

@@ -114,7 +114,8 @@ class SQLiteStore:
         self._writer = SQLiteFile(self.path, is_reader=False)
         self._noting = threading.Lock()
         self._noted: dict[str, None] = {}
-        weakref.finalize(self, _close, self._reader, self._writer)
+        for file in (self._reader, self._writer):
+            weakref.finalize(self, file.close_dropped)
 
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self.path)!r})"
@@ -174,10 +175,11 @@ class SQLiteStore:
                 del self._noted[next(iter(self._noted))]
 
     def _set(self, until: float, key: str, value: bytes, ttl_seconds: float) -> None:
-        now, size = self._now(), len(key) + len(value)
+        size = len(key) + len(value)
         with self._noting:
             noted, self._noted = self._noted, {}
         with self._writer.change(until) as connection:
+            now = self._now()
             connection.executemany(_NOTE, ((each,) for each in noted))
             connection.execute("DELETE FROM entries WHERE key = ?", (key,))
             connection.execute(_SWEEP, (now, _GROUP))
@@ -193,8 +195,8 @@ class SQLiteStore:
                 break
 
     def _acquire(self, until: float, key: str, owner: str, ttl_seconds: float) -> bool:
-        now = self._now()
         with self._writer.change(until) as connection:
+            now = self._now()  # read after the wait for the others
             connection.execute("DELETE FROM leases WHERE key = ? AND expires <= ?", (key, now))
             connection.execute(_SWEEP_LEASES, (now, _GROUP))
             taken = connection.execute(_LEASE, (key, owner, now + ttl_seconds))
