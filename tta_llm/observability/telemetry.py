@@ -186,8 +186,8 @@ def tell_cache(event: str, target: str, seconds: float, dollars: float) -> None:
         return
     instruments = telemetry()
     instruments.cache_events.add(1, {names.EVENT: event, names.TARGET: target})
-    if event in names.CACHE_ANSWERS:
-        trace.get_current_span().set_attribute(names.CACHE, event)
+    if event in names.CACHE_ANSWERS and (span := trace.get_current_span()).is_recording():
+        span.set_attribute(names.CACHE, event)
     if seconds:
         instruments.cache_seconds.add(seconds, {names.TARGET: target})
     if dollars:
