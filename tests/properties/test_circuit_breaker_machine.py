@@ -7,6 +7,7 @@ event loop on a virtual clock, under real deadlines, and end in every way there 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -85,6 +86,9 @@ class Model:
         latest = self.history[-self.options["window_calls"] :]
         return [what for when, what in latest if now - when <= self.options["window_seconds"]]
 
+    def row(self, outcomes: list[str]) -> int:
+        return len(list(itertools.takewhile(lambda what: what == "bad", reversed(outcomes))))
+
     def too_many(self, outcomes: list[str], what: str) -> bool:
         share = Fraction(outcomes.count(what), len(outcomes))
         limit = self.options["failure_rate" if what == "bad" else "slow_rate"]
@@ -106,8 +110,9 @@ class Model:
                 self.change("open" if self.too_many(tried, "slow") else "closed", now)
             return
         recent = self.recent(now)
-        if len(recent) >= self.options["minimum_calls"] and (
-            self.too_many(recent, "bad") or self.too_many(recent, "slow")
+        enough = len(recent) >= self.options["minimum_calls"]
+        if self.row(recent) >= self.options["consecutive_failures"] or (
+            enough and (self.too_many(recent, "bad") or self.too_many(recent, "slow"))
         ):
             self.change("open", now)
 
@@ -151,6 +156,7 @@ SILENT_LAST = TextDelta(text="")
 class BreakerMachine(RuleBasedStateMachine):
     @initialize(
         failure_rate=st.sampled_from([0.1, 0.3, 0.5, 0.7, 1.0]),
+        consecutive_failures=st.integers(1, 8),
         slow_rate=st.sampled_from([0.3, 0.5, 0.8, 1.0]),
         slow_seconds=st.sampled_from([None, 1.0, 2.0]),
         window_calls=st.integers(1, 8),

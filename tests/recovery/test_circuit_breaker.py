@@ -194,17 +194,82 @@ def test_what_is_refused_is_not_retried_and_falls_through_at_once() -> None:
 
 
 @given(st.lists(st.sampled_from(["good", "bad", "neither"]), max_size=60))
-def test_a_total_outage_opens_it_within_twenty_calls_whatever_came_before(past: list[str]) -> None:
+def test_a_total_outage_opens_it_within_ten_calls_whatever_came_before(past: list[str]) -> None:
     guard, clock = CircuitBreakerPrimitive(Target()), VirtualClock()
     errors = {"bad": ServerError("oops"), "neither": ValueError("a bug")}
     for each in past:
         with suppress(ServerError, ValueError, CircuitOpenError):
             call(guard, clock, errors.get(each, "ok"))
-    for _ in range(20):
+    for _ in range(10):
         if state(guard) == "open":
             break
         fail(guard, clock)
     assert state(guard) == "open"
+
+
+def in_a_row(number: int = 3) -> Guarded:
+    """One that opens only after so many failures in a row."""
+    return guarded(
+        consecutive_failures=number,
+        failure_rate=1,
+        window_calls=99,
+        minimum_calls=99,
+        slow_seconds=5,
+        window_seconds=60,
+    )
+
+
+def test_it_opens_after_so_many_failures_in_a_row_whatever_the_share() -> None:
+    guard, clock = in_a_row(), VirtualClock()
+    for _ in range(50):
+        call(guard, clock)
+    fail(guard, clock, 2)
+    assert state(guard) == "closed"
+    fail(guard, clock)
+    assert guard.breaker.status() == "open, 30 s until it is tried again; 3 calls in a row failed"
+    with pytest.raises(CircuitOpenError, match="3 calls in a row failed, and it is left alone"):
+        call(guard, clock)
+
+
+@pytest.mark.parametrize("seconds", [0, 6], ids=["quick", "slow"])
+def test_a_success_ends_the_row(seconds: float) -> None:
+    guard, clock = in_a_row(), VirtualClock()
+    for _ in range(5):
+        fail(guard, clock, 2)
+        call(guard, clock, seconds=seconds)
+    assert state(guard) == "closed"
+    fail(guard, clock, 3)
+    assert state(guard) == "open"
+
+
+def test_what_counts_neither_way_does_not_end_the_row() -> None:
+    guard, clock = in_a_row(), VirtualClock()
+    for _ in range(3):
+        assert state(guard) == "closed"
+        with pytest.raises(RateLimitError):
+            call(guard, clock, RateLimitError("slow down"))
+        fail(guard, clock)
+    assert state(guard) == "open"
+
+
+def test_a_row_is_forgotten_from_its_beginning() -> None:
+    guard, clock = in_a_row(), VirtualClock()
+    for _ in range(10):
+        fail(guard, clock)
+        wait(clock, 31)
+    assert state(guard) == "closed", "no three of them within a minute"
+    fail(guard, clock, 2)
+    assert state(guard) == "open"
+
+
+def test_a_row_before_it_opened_counts_no_more_once_it_is_closed() -> None:
+    guard, clock = in_a_row(), VirtualClock()
+    fail(guard, clock, 3)
+    wait(clock, 30)
+    call(guard, clock)
+    call(guard, clock)
+    fail(guard, clock, 2)
+    assert state(guard) == "closed"
 
 
 # ---------------------------------------------------------------------------------------- half open
@@ -876,8 +941,8 @@ def test_a_breaker_can_be_given_a_name_and_several_targets() -> None:
 
 
 @pytest.mark.parametrize("option", ["failure_rate", "slow_rate"])
-@pytest.mark.parametrize("share", [0, -0.1, 1.1, 50, True, float("nan")])
-def test_a_bad_share_is_refused(option: str, share: float) -> None:
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, 50, True, float("nan"), "0.5", None])
+def test_a_bad_share_is_refused(option: str, share: Any) -> None:
     with pytest.raises(ValueError, match=f"{option} is a share above 0 and up to 1, .*, not"):
         guarded(**{option: share})
 
@@ -889,7 +954,9 @@ def test_a_bad_time_is_refused(option: str, seconds: Any) -> None:
         guarded(**{option: seconds})
 
 
-@pytest.mark.parametrize("option", ["window_calls", "minimum_calls", "probes"])
+@pytest.mark.parametrize(
+    "option", ["consecutive_failures", "window_calls", "minimum_calls", "probes"]
+)
 @pytest.mark.parametrize("number", [0, -1, 1.5, None])
 def test_a_bad_number_is_refused(option: str, number: Any) -> None:
     with pytest.raises(ValueError, match=f"{option} must be a whole number of at least 1"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import socket
 from typing import Any
 
 import pytest
 
 from tta_llm.errors import AllFailedError, ProviderError, RateLimitError, ServerError
-from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, can_mend
+from tta_llm.recovery import CircuitBreaker, FallbackPrimitive, RetryPrimitive, can_mend
 from tta_llm.testing import MockPrimitive
 
 # It comes with a dependency's dependency, which may change its mind.
@@ -85,9 +86,29 @@ async def judge(result: object) -> bool:
     return not result
 
 
-@pytest.mark.parametrize("wrong", [judge, 3], ids=["async", "number"])
+class Judge:
+    async def __call__(self, result: object) -> bool:
+        return not result
+
+
+ASYNC = [judge, functools.partial(judge), Judge()]
+ASYNC_IDS = ["function", "partial", "object"]
+
+
+@pytest.mark.parametrize("wrong", [*ASYNC, 3], ids=[*ASYNC_IDS, "number"])
 def test_what_can_not_judge_a_result_at_once_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match="retry_if_result is a plain function of the result"):
         RetryPrimitive(MockPrimitive(), retry_if_result=wrong)
     with pytest.raises(TypeError, match="fallback_if_result is a plain function"):
         FallbackPrimitive(MockPrimitive(), [MockPrimitive()], fallback_if_result=wrong)
+
+
+@pytest.mark.parametrize("wrong", [*ASYNC, "500", [KeyError]], ids=[*ASYNC_IDS, "text", "list"])
+def test_what_can_not_judge_an_error_at_once_is_refused(wrong: Any) -> None:
+    for make in (
+        lambda: RetryPrimitive(MockPrimitive(), retry_on=wrong),
+        lambda: FallbackPrimitive(MockPrimitive(), [MockPrimitive()], raise_on=wrong),
+        lambda: CircuitBreaker(counts=wrong),
+    ):
+        with pytest.raises(TypeError, match="or a plain function of the error, not"):
+            make()

@@ -114,6 +114,7 @@ def test_it_tells_what_is_left() -> None:
         ({"ratio": -0.1}, r"ratio is from 0 to 1"),
         ({"ratio": math.nan}, r"ratio is from 0 to 1"),
         ({"per_second": -1}, r"-1 retries per second makes no sense"),
+        ({"ratio": "0.2"}, r"ratio is from 0 to 1, such as 0.2 for a fifth, not '0.2'"),
         ({"per_second": math.inf}, r"inf retries per second makes no sense"),
         ({"burst": -1}, r"-1 retries at once makes no sense"),
         ({"burst": math.nan}, r"nan retries at once makes no sense"),

@@ -192,6 +192,11 @@ async def running() -> AsyncIterator[Server]:
     try:
         yield server
     finally:
+        # A connection that was just accepted gets its transport, is told so, and is served, each a
+        # round later. Closed before that, asyncio forgets its open socket (python/cpython#109564).
+        asyncio.get_running_loop().remove_reader(listening.sockets[0])
+        for _ in range(3):
+            await asyncio.sleep(0)
         listening.close()
         for task in tasks:
             task.cancel()

@@ -27,19 +27,20 @@ def listed(things: Any, name: str) -> list[Any]:
 
 def positive(seconds: Any, name: str) -> float:
     """Refuse a time that is zero, negative, infinite or not a number."""
-    if not (_is_number(seconds) and 0 < seconds < math.inf):
+    if not (is_number(seconds) and 0 < seconds < math.inf):
         raise ValueError(f"{name} must be a number of seconds above 0, not {seconds!r}")
     return float(seconds)
 
 
 def amount(value: Any, unit: str) -> Any:
     """Refuse an amount that is negative, infinite or not a number; None passes."""
-    if value is not None and not (_is_number(value) and 0 <= value < math.inf):
+    if value is not None and not (is_number(value) and 0 <= value < math.inf):
         raise ValueError(f"{value!r} {unit} makes no sense: give 0 or more")
     return value
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether it is a real number; True and False are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

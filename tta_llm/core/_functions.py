@@ -49,7 +49,7 @@ def function_name(function: Callable[..., Any]) -> str:
 def runner(function: Callable[..., Any], *, thread: bool = False) -> Run:
     """Give `function` the one signature of all steps, at the least cost for each call."""
     with_context = takes_context(function)
-    if _is_async(function):
+    if is_async(function):
         return function if with_context else lambda data, _context: function(data)
     if thread:
         return _in_thread(function, with_context=with_context)
@@ -92,7 +92,8 @@ def _is_context(parameter: inspect.Parameter) -> bool:
     return parameter.name in _CONTEXT_NAMES or annotated
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def is_async(function: Callable[..., Any]) -> bool:
+    """Tell whether a call of it gives something to wait for."""
     while isinstance(function, functools.partial):
         function = function.func
     called = _call_method(function)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Any
 
-from tta_llm.core._functions import takes_context
+from tta_llm.core._functions import is_async, takes_context
 from tta_llm.core.context import WorkflowContext
 from tta_llm.performance._notes import Notes
 from tta_llm.performance.keys import canonical
@@ -65,7 +64,7 @@ class Keying:
 
 def require_plain_function(function: Any, what: str) -> None:
     """Refuse what can't be called, or gives an awaitable."""
-    if not callable(function) or inspect.iscoroutinefunction(function):
+    if not callable(function) or is_async(function):
         raise TypeError(f"{what}, not {function!r}")
 
 

@@ -118,13 +118,14 @@ class Shelf:
 
     async def _try(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Give what the store gives; None when it doesn't in time, or failed a moment ago."""
-        if time.monotonic() < self._rests_until:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._rests_until:
             return None
         try:
             async with asyncio.timeout(self._limit):
                 return await call()
         except Exception as error:
-            self._rests_until = time.monotonic() + _REST_SECONDS
+            self._rests_until = loop.time() + _REST_SECONDS
             self._failed("failed", error)
             return None
 

@@ -25,6 +25,7 @@ class Circuit:
     """
 
     failure_rate: float
+    consecutive_failures: int
     slow_rate: float
     window_calls: int
     window_seconds: float
@@ -91,12 +92,13 @@ class Circuit:
 
     def _open_if_bad(self, now: float) -> State | None:
         outcomes, calls = self.outcomes, len(self.outcomes)
-        if calls < self.minimum_calls:
-            return None
-        if outcomes.share(FAILED) >= self.failure_rate:
+        enough = calls >= self.minimum_calls
+        if enough and outcomes.share(FAILED) >= self.failure_rate:
             return self._open(now, f"{outcomes.count(FAILED)} of the last {calls} calls failed")
-        if outcomes.share(SLOW) >= self.slow_rate:
+        if enough and outcomes.share(SLOW) >= self.slow_rate:
             return self._open(now, f"{outcomes.count(SLOW)} of the last {calls} calls were slow")
+        if (row := outcomes.failed_in_a_row()) >= self.consecutive_failures:
+            return self._open(now, f"{row} calls in a row failed")
         return None
 
     def _count_probe(self, outcome: int | None, begun: float, now: float) -> State | None:

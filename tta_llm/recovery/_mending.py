@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import inspect
 import socket
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
+from tta_llm.core._functions import is_async
 from tta_llm.errors import (
     AllFailedError,
     AuthenticationError,
@@ -146,16 +146,16 @@ def as_predicate(on: ErrorFilter | None) -> Callable[[Exception], bool]:
     if isinstance(on, (type, tuple)):
         _require_exceptions(on)
         return lambda error: isinstance(error, on)
-    if callable(on):
+    if callable(on) and not is_async(on):
         return on
     raise TypeError(
-        f"give an exception type, a tuple of them, or a function of the error, not {on!r}"
+        f"give an exception type, a tuple of them, or a plain function of the error, not {on!r}"
     )
 
 
 def as_judge(is_bad: Any, name: str) -> Callable[[Any], bool] | None:
     """Refuse what can't judge a result at once."""
-    if is_bad is not None and (not callable(is_bad) or inspect.iscoroutinefunction(is_bad)):
+    if is_bad is not None and (not callable(is_bad) or is_async(is_bad)):
         raise TypeError(f"{name} is a plain function of the result, not {is_bad!r}")
     return cast("Callable[[Any], bool] | None", is_bad)
 

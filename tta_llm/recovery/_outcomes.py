@@ -17,7 +17,7 @@ class Outcomes:
     of them, and cost least: only when they came is kept.
     """
 
-    __slots__ = ("_added", "_counts", "_seconds", "_times", "_troubles")
+    __slots__ = ("_added", "_counts", "_row", "_seconds", "_times", "_troubles")
 
     def __init__(self, size: int, seconds: float = math.inf) -> None:
         self._seconds = seconds
@@ -26,6 +26,8 @@ class Outcomes:
         # Their numbers as they were added, from 1, and what they were.
         self._troubles: deque[tuple[int, int]] = deque()
         self._counts = [0, 0, 0]
+        # How many failed one after the other, up to the latest that failed.
+        self._row = 0
 
     def __len__(self) -> int:
         return len(self._times)
@@ -36,6 +38,8 @@ class Outcomes:
         times.append(now)
         self._added += 1
         if outcome:
+            if outcome == FAILED:
+                self._row = self._row + 1 if self._ends_with_failure(self._added - 1) else 1
             self._troubles.append((self._added, outcome))
             self._counts[outcome] += 1
         if self._troubles or times[0] < now - self._seconds:
@@ -57,3 +61,11 @@ class Outcomes:
     def share(self, outcome: int) -> float:
         """Which part of them was this, from 0 to 1."""
         return self._counts[outcome] / len(self._times) if self._times else 0.0
+
+    def failed_in_a_row(self) -> int:
+        """How many of them failed since the latest that did not."""
+        row = self._row if self._ends_with_failure(self._added) else 0
+        return min(row, len(self._times))  # its oldest part may be forgotten
+
+    def _ends_with_failure(self, number: int) -> bool:
+        return bool(self._troubles) and self._troubles[-1] == (number, FAILED)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tta_llm.core._checks import at_least, positive
+from tta_llm.core._checks import at_least, is_number, positive
 from tta_llm.core.clock import Clock
 from tta_llm.errors import CircuitOpenError
 from tta_llm.observability import tell
@@ -25,10 +25,10 @@ class CircuitBreaker(Guard):
     """Refuses the calls of a target that fails or is slow too often, until trial calls succeed.
 
     Closed, it counts. It opens when the share of failures, or of slow calls, among the latest
-    `window_calls` of the last `window_seconds` is too large. Open, it refuses at once. After
-    `open_seconds` it is half open: `probes` calls are let through, and it closes when they all
-    succeed, and opens again when one fails or too many are slow. A probe that has been under way
-    for `open_seconds` gives up its place to another.
+    `window_calls` of the last `window_seconds` is too large, or too many of them failed one after
+    the other. Open, it refuses at once. After `open_seconds` it is half open: `probes` calls are
+    let through, and it closes when they all succeed, and opens again when one fails or too many are
+    slow. A probe that has been under way for `open_seconds` gives up its place to another.
 
     Failures are what the target is to blame for: server errors, overload, lost connections,
     time-outs and broken answers, and calls that the deadline cut off while they waited for it. Not
@@ -39,12 +39,17 @@ class CircuitBreaker(Guard):
         failure_rate: Opens at this share of failures, above 0 and up to 1. A target that fails
             three calls in ten is worth its retries; at 0.5 mere chance would open its circuit in
             one window of 21, at 0.75 it does in one of 23,000 (binomial, 20 calls a window).
+        consecutive_failures: Opens when so many calls in a row failed, whatever the share; one
+            that succeeded, slow or not, ends the row. After a healthy time an outage reaches 0.75
+            of twenty calls with the fifteenth, and ten in a row with the tenth. A target that fails
+            three calls in ten does that once in 240,000 calls (the chance is 0.7 * 0.3**10 a call).
+            From `window_calls` on it makes no difference.
         slow_seconds: A success that took longer is slow (a stream: until its first piece). Once it
             is given, a wait that the deadline cut off earlier counts neither way.
         slow_rate: Opens at this share of slow calls, above 0 and up to 1.
         window_calls: So many of the latest calls are looked at.
         window_seconds: Calls that ended longer ago are not.
-        minimum_calls: It stays closed as long as these are fewer.
+        minimum_calls: The shares say nothing as long as these are fewer.
         open_seconds: For how long it refuses all calls.
         probes: How many trial calls it lets through after that.
         counts: Which errors are failures of the target, in place of those above: exception types,
@@ -74,6 +79,7 @@ class CircuitBreaker(Guard):
         self,
         *,
         failure_rate: float = 0.75,
+        consecutive_failures: int = 10,
         slow_seconds: float | None = None,
         slow_rate: float = 0.8,
         window_calls: int = 20,
@@ -97,6 +103,7 @@ class CircuitBreaker(Guard):
         )
         self._circuit = Circuit(
             failure_rate=_rate(failure_rate, "failure_rate"),
+            consecutive_failures=at_least(1, consecutive_failures, "consecutive_failures"),
             slow_rate=_rate(slow_rate, "slow_rate"),
             window_calls=window_calls,
             window_seconds=positive(window_seconds, "window_seconds"),
@@ -230,7 +237,7 @@ class CircuitBreaker(Guard):
             return self._circuit.in_words(self._clock.now())
 
 
-def _rate(value: float, name: str) -> float:
-    if isinstance(value, bool) or not 0 < value <= 1:
+def _rate(value: Any, name: str) -> float:
+    if not (is_number(value) and 0 < value <= 1):
         raise ValueError(f"{name} is a share above 0 and up to 1, such as 0.5, not {value!r}")
-    return value
+    return float(value)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from tta_llm.core._checks import amount
+from tta_llm.core._checks import amount, is_number
 from tta_llm.core.clock import Clock
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
@@ -57,7 +57,7 @@ class RetryBudget(Guard):
         burst: float = 100.0,
         name: str | None = None,
     ) -> None:
-        if not 0 <= ratio <= 1:
+        if not (is_number(ratio) and 0 <= ratio <= 1):
             raise ValueError(f"ratio is from 0 to 1, such as 0.2 for a fifth, not {ratio!r}")
         amount(per_second, "retries per second")
         if burst != math.inf:
