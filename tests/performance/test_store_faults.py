@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import sqlite3
 import time
@@ -228,6 +229,13 @@ async def test_a_file_that_others_hold_is_a_miss(tmp_path: Path) -> None:
         assert await cached.execute("y", WorkflowContext()) == ["Y"]
         assert (cached.statistics.hits, cached.statistics.store_failed) == (1, 1)
     await store.aclose()
+
+
+def test_a_file_is_not_waited_for_longer_than_the_cache_allows() -> None:
+    """What waits for a lock is a thread, which nobody can stop."""
+    own = inspect.signature(SQLiteStore).parameters["max_wait_seconds"].default
+    limit = inspect.signature(CachePrimitive).parameters["store_timeout_seconds"].default
+    assert 0 < own < limit
 
 
 async def test_a_file_that_is_no_cache_is_a_miss_and_left_as_it_is(tmp_path: Path) -> None:
