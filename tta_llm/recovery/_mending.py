@@ -139,15 +139,15 @@ def error_filter(
     return lambda error: not never(error) and (by_default(error) or also(error))
 
 
-def as_predicate(on: ErrorFilter | None) -> Callable[[Exception], bool]:
-    """Give a predicate for exception types or a predicate; nothing meets None."""
+def as_predicate(on: Any) -> Callable[[Exception], bool]:
+    """Give a predicate for an `ErrorFilter`, and refuse what is none; nothing meets None."""
     if on is None:
         return lambda _: False
     if isinstance(on, (type, tuple)):
         _require_exceptions(on)
         return lambda error: isinstance(error, on)
     if callable(on) and not is_async(on):
-        return on
+        return cast("Callable[[Exception], bool]", on)
     raise TypeError(
         f"give an exception type, a tuple of them, or a plain function of the error, not {on!r}"
     )
