@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.performance.gate import Gate, answer, settle
-from tta_llm import WorkflowContext
+from tta_llm import WorkflowContext, step
 from tta_llm.core import Budget
-from tta_llm.errors import AllFailedError, BudgetExceededError, RateLimitError
+from tta_llm.errors import AllFailedError, BudgetExceededError, RateLimitError, UnkeyableError
 from tta_llm.performance import CachePrimitive
 from tta_llm.recovery import FallbackPrimitive
 from tta_llm.testing import MockPrimitive
@@ -180,6 +180,23 @@ async def test_what_can_not_be_copied_is_computed_for_each(way: str) -> None:
     assert len({id(handle) for handle in handles}) == len(made) == 5
     assert cached.statistics.not_stored == 1
     assert cached.statistics.misses == 5
+
+
+async def test_a_stream_that_can_not_be_copied_midway_says_so_to_those_who_follow() -> None:
+    @step(join=list)
+    async def pieces(data: Any) -> AsyncGenerator[Any, None]:
+        yield data
+        await asyncio.sleep(0)
+        yield Handle(data)
+
+    cached = CachePrimitive(pieces, ttl_seconds=60)
+    work = (answer(cached, "streamed", "x") for _ in range(3))
+    first, *others = await asyncio.gather(*work, return_exceptions=True)
+    assert isinstance(first, list)
+    assert len(first) == 2
+    for error in others:
+        assert isinstance(error, UnkeyableError)
+        assert "midway came what can't be copied" in str(error)
 
 
 @pytest.mark.parametrize(

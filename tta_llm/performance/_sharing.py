@@ -91,7 +91,7 @@ class Sharing:
                         yield piece
             except PersonalError:
                 if is_begun:
-                    raise UnkeyableError(self._read_midway(flight)) from None
+                    raise UnkeyableError(self._parted_midway(flight)) from None
                 break
             except BudgetExceededError:
                 if leads or is_begun or flight.begun_by.budget is call.context.budget:
@@ -168,7 +168,7 @@ class Sharing:
         finally:
             self._tidy(call, flight)
 
-    def _read_midway(self, flight: Flight[Any]) -> str:
+    def _parted_midway(self, flight: Flight[Any]) -> str:
         if not flight.can_be_copied:
             return (
                 f"the cache {self._counts.name!r} streamed one computation to several callers, and "

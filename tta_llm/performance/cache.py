@@ -48,7 +48,8 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
 
     Callers that miss the same input at the same time wait for one computation. It goes on until the
     last of them has gone, whoever started it; when it fails they all get the error, once, and
-    nothing is stored. Each caller gets a copy, to do with as they like.
+    nothing is stored. Each caller gets a copy, to do with as they like; what can't be copied is
+    computed for each.
 
     What the step reads of `context.data` is part of its input: name it in `vary`. A result that
     rests on a name which is not there is given to nobody else, and not stored; a warning says so
