@@ -16,6 +16,7 @@ from tta_llm import WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import InvalidRequestError, ServerError
 from tta_llm.messages import Usage
 from tta_llm.performance import CachePrimitive
+from tta_llm.performance._keying import PIECES, RESULT
 from tta_llm.testing import VirtualClock
 
 pytestmark = pytest.mark.timeout(7200)  # seconds, for the deep run; it takes some in CI
@@ -169,6 +170,13 @@ class CacheMachine(RuleBasedStateMachine):
         self.model.gives_a_piece(flight)
         self.pull(flight, "piece")
 
+    @rule(way=st.sampled_from(WAYS), data=INPUTS, tenant=TENANTS)
+    def ask_and_answer(self, way: Way, data: int, tenant: str | None) -> None:
+        self.arrive(way, data, tenant, 1, stops_early=False)
+        for flight in [each for each in self.model.flights if each.key == (way, data, tenant)]:
+            self.model.succeeds(flight, wanted=True)
+            self.pull(flight, "end")
+
     def any_flight(self, data: st.DataObject, way: Way | None = None) -> Flight:
         fitting = [each for each in self.model.flights if way in (None, each.key[0])]
         return data.draw(st.sampled_from(fitting))
@@ -243,6 +251,15 @@ class CacheMachine(RuleBasedStateMachine):
         assert (told.entries, told.bytes) == (len(model.held), model.bytes)
         assert (told.seconds_saved, told.dollars_saved) == (model.seconds, model.dollars)
         assert len(self.puppet.strings) == model.begun
+
+    @invariant()
+    def the_same_is_held_in_the_same_order(self) -> None:
+        keys = [
+            (PIECES if way == "streamed" else RESULT)
+            + self.cached._keying.of(data, self.context_of((way, data, tenant)))[0]
+            for way, data, tenant in self.model.held
+        ]
+        assert keys == list(self.cached._table._entries)
 
 
 TestTheCache = CacheMachine.TestCase
