@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tta_llm.errors import InvalidResponseError
 from tta_llm.messages import (
+    CacheMatch,
     ChatRequest,
     ChatResponse,
     DocumentPart,
@@ -77,6 +78,15 @@ responses = st.builds(
 @given(responses)
 def test_a_response_is_the_sum_of_its_events(response: ChatResponse) -> None:
     assert fold(events_of(response)) == response
+
+
+def test_what_a_cache_says_of_an_answer_lives_in_its_events_and_is_no_part_of_it() -> None:
+    answer = fold([TextDelta("Paris."), END])
+    match = CacheMatch("Capital of France?", 0.9)
+    marked = replace(answer, cache_match=match)
+    assert marked == answer
+    assert fold(events_of(marked)).cache_match == match
+    assert fold(events_of(answer)).cache_match is None
 
 
 @given(responses, st.data())
@@ -201,6 +211,8 @@ async def test_a_stream_is_read_to_its_end() -> None:
         ToolCallDelta(0, SECRET),
         replace(END, parsed=SECRET),
         replace(fold([TextDelta(SECRET), END]), parsed=SECRET, raw=SECRET),
+        CacheMatch(SECRET, 0.9),
+        replace(END, cache_match=CacheMatch(SECRET, 0.9)),
     ],
 )
 def test_no_repr_shows_what_is_said(thing: object) -> None:
@@ -214,6 +226,7 @@ def test_reprs_tell_sizes() -> None:
     assert repr(system([TextPart("a")], cache=True)) == (
         "Message('system', TextPart(1 chars), cache=True)"
     )
+    assert repr(CacheMatch("abc", 0.91234)) == "CacheMatch(3 chars, score=0.912)"
     response = fold([TextDelta("abc"), END])
     assert repr(response) == "ChatResponse(p:m, 3 chars, 0 tool calls, finish_reason='stop')"
 

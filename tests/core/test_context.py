@@ -76,6 +76,20 @@ def test_what_is_made_at_first_use_is_shared_whoever_comes_first(first: int) -> 
     assert all(member.usage is usage for member in family)
 
 
+def test_a_part_may_have_a_ledger_of_its_own_that_counts_in_the_requests_too() -> None:
+    data: dict[str, Any] = {}
+    budget = Budget(calls=1)
+    request = WorkflowContext("c", "w", timeout_seconds=5, budget=budget, clock=VirtualClock())
+    part = request.metered(data)
+    part.usage.add(Usage(2, 1), provider="p", model="m", cost_usd=0.5)
+    assert (part.usage.cost_usd, request.usage.cost_usd) == (0.5, 0.5)
+    request.usage.add(Usage(2, 1), provider="p", model="m", cost_usd=1)
+    assert (part.usage.cost_usd, request.usage.cost_usd) == (0.5, 1.5)
+    assert part.data is data
+    assert (part.correlation_id, part.workflow_id) == ("c", "w")
+    assert (part.deadline, part.budget, part.clock) == (5, budget, request.clock)
+
+
 def test_threads_that_come_first_at_the_same_time_share_it_too() -> None:
     for _ in range(50):
         children = [(context := WorkflowContext()).child(), *(context.child() for _ in range(7))]

@@ -20,7 +20,7 @@ from tta_llm import (
     step,
 )
 from tta_llm.errors import ServerError
-from tta_llm.performance import CachePrimitive
+from tta_llm.performance import CachePrimitive, SemanticCache
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
 from tta_llm.testing import MockPrimitive, VirtualClock
 
@@ -118,6 +118,26 @@ async def test_a_cached_answer_has_no_span_of_the_step(spans: Spans) -> None:
         await cached.execute("x", WorkflowContext())
     assert spans.names.count("search") == 1
     assert spans.names.count("CachePrimitive") == 3
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_semantic_cache_tells_how_near_a_question_came_and_never_the_question(
+    spans: Spans, *, streamed: bool
+) -> None:
+    angles = {"a secret": [1, 0], "secret like it": [1, 0.1], "secret unlike it": [1, 3]}
+    cached = SemanticCache(give("model"), angles.__getitem__, threshold=0.99, ttl_seconds=60)
+    for question in angles:
+        if streamed:
+            async with aclosing(cached.stream(question, WorkflowContext())) as pieces:
+                assert [piece async for piece in pieces]
+        else:
+            await cached.execute(question, WorkflowContext())
+    own = [span for span in spans if span.name == "SemanticCache"]
+    told = [dict(span.attributes or {}) for span in own]
+    assert [each["tta.cache"] for each in told] == ["miss", "hit", "miss"]
+    scores = [each.get("tta.cache_score") for each in told]
+    assert scores == [None, pytest.approx(0.995, abs=1e-3), pytest.approx(0.316, abs=1e-3)]
+    assert not any("secret" in str(value) for each in told for value in each.values())
 
 
 # ------------------------------------------------------------------------------------------ parents

@@ -112,14 +112,17 @@ def kill_some(path: Path, kills: int, dice: random.Random, counts: mmap.mmap) ->
         return fork(Worker(path, random.Random(dice.random()), counts))
 
     working = [begin() for _ in range(WORKERS)]
-    for _ in range(kills):
-        time.sleep(dice.uniform(0, LONGEST_LIFE) / WORKERS)
-        victim = working.pop(dice.randrange(WORKERS))
-        os.kill(victim, signal.SIGKILL)
-        require_killed(victim)
-        working.append(begin())
+    try:
+        for _ in range(kills):
+            time.sleep(dice.uniform(0, LONGEST_LIFE) / WORKERS)
+            victim = working.pop(dice.randrange(WORKERS))
+            os.kill(victim, signal.SIGKILL)
+            require_killed(victim)
+            working.append(begin())
+    finally:
+        for victim in working:
+            os.kill(victim, signal.SIGKILL)
     for victim in working:
-        os.kill(victim, signal.SIGKILL)
         require_killed(victim)
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tta_llm import Budget, WorkflowContext, WorkflowPrimitive, step
 from tta_llm.errors import ConnectionFailedError, OverloadedError, RateLimitError
 from tta_llm.messages import ChatRequest, ChatResponse, StreamEvent
-from tta_llm.performance import CachePrimitive
+from tta_llm.performance import CachePrimitive, SemanticCache
 from tta_llm.providers import Price
 from tta_llm.recovery import (
     CircuitBreaker,
@@ -34,7 +34,13 @@ from tta_llm.recovery import (
     RetryPrimitive,
     TimeoutPrimitive,
 )
-from tta_llm.testing import ChaosPrimitive, FakeChatModel, VirtualClock, cancel_at_every_await
+from tta_llm.testing import (
+    ChaosPrimitive,
+    FakeChatModel,
+    MockPrimitive,
+    VirtualClock,
+    cancel_at_every_await,
+)
 
 Step = WorkflowPrimitive[Any, Any]
 
@@ -131,6 +137,9 @@ WRAPPERS: dict[str, Callable[[Step, Rig], Step]] = {
     ),
     "hedge": lambda inside, rig: HedgePrimitive(inside, 0.5, idempotent=True),
     "cache": lambda inside, rig: CachePrimitive(inside, 60),
+    "semantic cache": lambda inside, rig: SemanticCache(
+        inside, MockPrimitive([1.0, 0.0], delay_seconds=0.25), threshold=0.9, ttl_seconds=60
+    ),
     "saga": lambda inside, rig: CompensationPrimitive([(step(str), rig.undo), inside]),
     "chaos": lambda inside, rig: ChaosPrimitive(
         inside, failure_rate=0.3, latency_rate=0.3, cut_rate=0.3, seed=1

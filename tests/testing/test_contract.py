@@ -22,7 +22,7 @@ from tta_llm import (
 )
 from tta_llm.core import RouterPrimitive, WrapperPrimitive
 from tta_llm.messages.fold import fold
-from tta_llm.performance import CachePrimitive
+from tta_llm.performance import CachePrimitive, SemanticCache
 from tta_llm.recovery import (
     CircuitBreaker,
     CircuitBreakerPrimitive,
@@ -144,6 +144,11 @@ def down() -> AnyPrimitive:
     return MockPrimitive(raises=ConnectionError("down"), name="down")
 
 
+def remembering(inner: AnyPrimitive) -> AnyPrimitive:
+    embedder = MockPrimitive([1.0, 0.0], delay_seconds=0.5)
+    return SemanticCache(inner, embedder, threshold=0.9, ttl_seconds=60)
+
+
 PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
     "sync function": lambda: step(str.upper),
     "sync function with context": lambda: step(lambda text, context: text + str(context.data)),
@@ -208,6 +213,9 @@ PRIMITIVES: dict[str, Callable[[], AnyPrimitive]] = {
     "cache": lambda: CachePrimitive(letters >> slow, ttl_seconds=60),
     "cache of a stream": lambda: CachePrimitive(slow >> letters >> louder, ttl_seconds=60),
     "cache of a fan-out": lambda: CachePrimitive(slow | letters, ttl_seconds=1),
+    "semantic cache": lambda: remembering(letters >> slow),
+    "semantic cache of a stream": lambda: remembering(slow >> letters >> louder),
+    "semantic cache in a cache": lambda: CachePrimitive(remembering(slow | letters), 60),
     "all of it": lambda: (
         RetryPrimitive(
             TimeoutPrimitive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from tta_llm import WorkflowContext
 from tta_llm.errors import ConnectionFailedError, RateLimitError
 from tta_llm.messages import (
+    CacheMatch,
     ChatRequest,
     ChatResponse,
     Finish,
@@ -74,6 +76,18 @@ async def test_a_call_is_served_again(path: Path, context: WorkflowContext) -> N
     assert again == first
     assert again.cost_usd == price.cost(first.usage) > 0
     assert again.message == said
+
+
+async def test_what_a_cache_said_of_an_answer_is_not_written_down(
+    path: Path, context: WorkflowContext
+) -> None:
+    answer = await FakeChatModel("Paris.").execute("Capital?", context)
+    marked = replace(answer, cache_match=CacheMatch("Somebody's own words?", 0.9))
+    await record(FakeChatModel(marked), path).execute("Capital?", context)
+    assert not any("own words" in line for line in lines_of(path))
+    again = await replay(path).execute("Capital?", context)
+    assert again == answer
+    assert again.cache_match is None
 
 
 async def test_the_file_has_a_schema_and_one_line_a_call(

@@ -23,7 +23,7 @@ from tta_llm import (
     step,
 )
 from tta_llm.core import FunctionStep, GeneratorStep, SystemClock
-from tta_llm.performance import CachePrimitive
+from tta_llm.performance import CachePrimitive, Match, SemanticCache
 from tta_llm.recovery import (
     CircuitBreaker,
     CircuitBreakerPrimitive,
@@ -386,6 +386,22 @@ def tokens_of(answer: Answer) -> int:
     return 0
 
 
+def embed(text: str) -> list[float]:
+    return []
+
+
+def apart(data: Answer) -> tuple[str, object] | None:
+    return None
+
+
+async def semantic_caches() -> None:
+    function = SemanticCache(rate, embed, threshold=0.9, ttl_seconds=3, text=apart, details=None)
+    assert_type(function, SemanticCache[Answer, Score])
+    awaited = SemanticCache(rate_async_in_context, embed, threshold=1, ttl_seconds=3, vary=["a"])
+    assert_type(awaited, SemanticCache[Answer, Score])
+    assert_type(await awaited.lookup(Answer()), Match[Score] | None)
+
+
 def wrapped_primitives() -> None:
     assert_type(RetryPrimitive(Rate(), max_retries=3), RetryPrimitive[Answer, Score])
     assert_type(TimeoutPrimitive(Rate(), timeout_seconds=3), TimeoutPrimitive[Answer, Score])
@@ -394,6 +410,8 @@ def wrapped_primitives() -> None:
         TimeoutPrimitive[Answer, Score],
     )
     assert_type(CachePrimitive(Rate(), ttl_seconds=3), CachePrimitive[Answer, Score])
+    same = SemanticCache(Rate(), embed, threshold=0.9, ttl_seconds=3)
+    assert_type(same, SemanticCache[Answer, Score])
     assert_type(FallbackPrimitive(Rate(), [Rate()]), FallbackPrimitive[Answer, Score])
     guarded = CircuitBreakerPrimitive(Rate(), CircuitBreaker(slow_seconds=5))
     assert_type(guarded, CircuitBreakerPrimitive[Answer, Score])

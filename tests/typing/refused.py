@@ -21,7 +21,7 @@ from tta_llm import (
     WorkflowPrimitive,
     step,
 )
-from tta_llm.performance import CachePrimitive
+from tta_llm.performance import CachePrimitive, SemanticCache
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
 
 
@@ -153,6 +153,8 @@ def wrappers_keep_what_is_inside() -> None:
     Ask() >> retried  # type: ignore[operator]
     Rate() >> limited  # type: ignore[operator]
     Rate() >> cached  # type: ignore[operator]
+    SemanticCache(rate_step, rate_step, threshold=1, ttl_seconds=3)  # type: ignore[arg-type]
+    SemanticCache(Ask(), ask, ttl_seconds=3)  # type: ignore[call-overload]
     # mypy finds a fallback that takes nothing at all, and refuses to give it a question.
     FallbackPrimitive(Ask(), [Rate()]).run(Question())  # type: ignore[arg-type]
     FallbackPrimitive(ask, [Rate()])  # type: ignore[arg-type]

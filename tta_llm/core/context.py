@@ -186,8 +186,17 @@ class WorkflowContext:
         Args:
             data: In place of this request's data, which it usually stands before.
         """
-        twin = self.with_data(data)
+        twin = self.metered(data)
         twin._deadline = twin._armed = None
+        return twin
+
+    def metered(self, data: MutableMapping[str, Any]) -> WorkflowContext:
+        """For a part of the request whose use counts here and also in a ledger of its own.
+
+        Args:
+            data: In place of this request's data, which it usually stands before.
+        """
+        twin = self.with_data(data)
         # One of its own: it has its own ledger, and its spans go under the current one.
         twin._origin, twin.parent_span = None, None
         twin._correlation_id, twin._usage = self.correlation_id, UsageLedger(under=self.usage)

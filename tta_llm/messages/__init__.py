@@ -41,6 +41,7 @@ from tta_llm.messages.rate_limits import RateLimits
 from tta_llm.messages.request import ChatInput, ChatRequest, ReasoningEffort, ToolDefinition
 from tta_llm.messages.response import (
     UNKNOWN_USAGE,
+    CacheMatch,
     ChatResponse,
     FailedAttempt,
     FinishReason,
@@ -50,6 +51,7 @@ from tta_llm.messages.response import (
 __all__ = [
     "UNKNOWN_USAGE",
     "CacheMark",
+    "CacheMatch",
     "ChatInput",
     "ChatRequest",
     "ChatResponse",

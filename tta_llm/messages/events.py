@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tta_llm.messages.rate_limits import RateLimits
-from tta_llm.messages.response import FailedAttempt, FinishReason, Usage
+from tta_llm.messages.response import CacheMatch, FailedAttempt, FinishReason, Usage
 
 __all__ = [
     "Finish",
@@ -87,6 +87,9 @@ class Finish:
     request_id: str | None = None
     failed_attempts: tuple[FailedAttempt, ...] = field(default=(), compare=False)
     rate_limits: RateLimits | None = field(default=None, compare=False)
+    cache_match: CacheMatch | None = field(
+        default=None, compare=False, metadata={"transient": True}
+    )
 
     def __repr__(self) -> str:
         return f"Finish({self.finish_reason!r}, {self.provider}:{self.model})"

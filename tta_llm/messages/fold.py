@@ -109,6 +109,7 @@ class ResponseBuilder:
             request_id=finish.request_id,
             failed_attempts=finish.failed_attempts,
             rate_limits=finish.rate_limits,
+            cache_match=finish.cache_match,
             raw=raw,
         )
 
@@ -246,4 +247,5 @@ def events_of(response: ChatResponse) -> Iterator[StreamEvent]:
         request_id=response.request_id,
         failed_attempts=response.failed_attempts,
         rate_limits=response.rate_limits,
+        cache_match=response.cache_match,
     )

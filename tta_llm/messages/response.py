@@ -9,7 +9,14 @@ from tta_llm.messages.message import Message
 from tta_llm.messages.parts import ToolCall
 from tta_llm.messages.rate_limits import RateLimits
 
-__all__ = ["UNKNOWN_USAGE", "ChatResponse", "FailedAttempt", "FinishReason", "Usage"]
+__all__ = [
+    "UNKNOWN_USAGE",
+    "CacheMatch",
+    "ChatResponse",
+    "FailedAttempt",
+    "FinishReason",
+    "Usage",
+]
 
 FinishReason: TypeAlias = Literal[
     "stop", "length", "tool_calls", "content_filter", "refusal", "other"
@@ -81,12 +88,28 @@ class FailedAttempt:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class CacheMatch:
+    """The question that an answer from a `SemanticCache` was given to at first.
+
+    Args:
+        question: That question; the repr does not show it.
+        score: How near the one asked now comes to it: the cosine of their embeddings, at most 1.
+    """
+
+    question: str
+    score: float
+
+    def __repr__(self) -> str:
+        return f"CacheMatch({len(self.question)} chars, score={self.score:.3f})"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ChatResponse:
     """A model's whole answer.
 
     Two responses are equal when they say the same; `raw`, what came before them, and what was said
-    of limits don't count.
+    of limits or by a cache don't count.
 
     Args:
         message: The answer, ready to be put into the next request.
@@ -99,6 +122,7 @@ class ChatResponse:
         request_id: The provider's identifier of the request.
         failed_attempts: Why the choices of a fallback that came before this one did not answer.
         rate_limits: What the provider said of its limits.
+        cache_match: Which other question it was the answer to, when a `SemanticCache` gave it.
         raw: The provider's own answer; None for an answer that was streamed, or comes from a cache.
     """
 
@@ -112,6 +136,9 @@ class ChatResponse:
     request_id: str | None = None
     failed_attempts: tuple[FailedAttempt, ...] = field(default=(), compare=False)
     rate_limits: RateLimits | None = field(default=None, compare=False)
+    cache_match: CacheMatch | None = field(
+        default=None, compare=False, metadata={"transient": True}
+    )
     raw: Any = field(default=None, compare=False, metadata={"transient": True})
 
     @property

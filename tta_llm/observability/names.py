@@ -20,6 +20,8 @@ TARGET = "target"
 """What it did it about: the name of a step, such as `openai:gpt-4.1`."""
 CACHE = "tta.cache"
 """How a cache answered: `hit`, `stale`, `coalesced` or `miss`."""
+CACHE_SCORE = "tta.cache_score"
+"""How near the nearest question that a cache remembers comes: a cosine, at most 1."""
 CACHE_ANSWERS = ("hit", "stale", "coalesced", "miss")
 
 GAUGES = {

@@ -173,7 +173,9 @@ def tell(event: str, target: str, **attributes: str | float) -> None:
     span.add_event(f"tta.{event}", {names.TARGET: target, **attributes})
 
 
-def tell_cache(event: str, target: str, seconds: float, dollars: float) -> None:
+def tell_cache(
+    event: str, target: str, seconds: float, dollars: float, score: float | None = None
+) -> None:
     """Count what a cache did, and say on the current span how it answered, if anybody listens.
 
     Args:
@@ -181,13 +183,17 @@ def tell_cache(event: str, target: str, seconds: float, dollars: float) -> None:
         target: The cache's name.
         seconds: How much time it saved.
         dollars: How much money it saved.
+        score: How near the nearest question that it remembers comes.
     """
     if not configured():
         return
     instruments = telemetry()
     instruments.cache_events.add(1, {names.EVENT: event, names.TARGET: target})
-    if event in names.CACHE_ANSWERS and (span := trace.get_current_span()).is_recording():
+    span = trace.get_current_span()
+    if event in names.CACHE_ANSWERS and span.is_recording():
         span.set_attribute(names.CACHE, event)
+    if score is not None:
+        span.set_attribute(names.CACHE_SCORE, score)
     if seconds:
         instruments.cache_seconds.add(seconds, {names.TARGET: target})
     if dollars:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,14 +11,12 @@ from tta_llm.core.clock import Clock
 from tta_llm.performance._entry import Computed, Entry, written_entry
 from tta_llm.performance._fields import NotKept
 from tta_llm.performance._flight import Flight
-from tta_llm.performance._judging import is_whole, will_not_mend
+from tta_llm.performance._judging import Judge, will_not_mend
 from tta_llm.performance._shelf import Shelf, wall_time
 from tta_llm.performance._table import Table
 from tta_llm.performance.statistics import Counts
 
 __all__ = ["Keeper", "Lifetimes"]
-
-_log = logging.getLogger("tta_llm.performance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +61,7 @@ class Keeper:
         store_if: Callable[[Any], bool] | None,
     ) -> None:
         self.lifetimes, self.table, self.shelf, self.counts = lifetimes, table, shelf, counts
-        self._store_if = store_if
-        self._warned_of: set[str] = set()
+        self._judge = Judge(counts, store_if)
 
     async def find(self, key: bytes, clock: Clock) -> Entry | None:
         """Give the entry, fresh or stale; None when it is of no use any more."""
@@ -121,12 +117,11 @@ class Keeper:
         entry = None
         try:
             entry = Entry.of(computed, self.lifetimes.fresh)
-            if self._is_to_be_kept(value, flight):
+            if self._judge.admits(value, flight.notes, is_kept=flight.is_kept):
                 await self._put(key, entry, computed, flight)
         except NotKept as reason:
             flight.can_be_copied = entry is not None
-            _log.warning("a result of the cache %r is not kept: %s", self.counts.name, reason)
-            self.counts.add("not_stored")
+            self._judge.refuse(reason)
         return entry
 
     def keep_error(self, key: bytes, error: Exception, flight: Flight[Any]) -> None:
@@ -135,16 +130,6 @@ class Keeper:
         if self.lifetimes.error and is_anybodys and will_not_mend(error):
             until = flight.context.clock.now() + self.lifetimes.error
             self.table.put(key, Entry.of_error(error, until))
-
-    def _is_to_be_kept(self, value: Any, flight: Flight[Any]) -> bool:
-        if flight.notes.read:
-            self._tell_of_reading(flight.notes.read)
-            return False
-        wanted = is_whole(value) and (self._store_if is None or self._store_if(value))
-        if not (wanted and flight.is_kept):
-            self.counts.add("not_stored")
-            return False
-        return True
 
     async def _put(self, key: bytes, entry: Entry, computed: Computed, flight: Flight[Any]) -> None:
         if self.shelf is None:
@@ -156,14 +141,3 @@ class Keeper:
         await self.shelf.put(key, stored, self.lifetimes.fresh + self.lifetimes.late)
         if not flight.is_kept:  # it was forgotten while it was on its way
             await self.shelf.take_back(key)
-
-    def _tell_of_reading(self, names: set[str]) -> None:
-        self.counts.add("personal")
-        if not names <= self._warned_of:
-            self._warned_of |= names
-            _log.warning(
-                "results of the cache %r are not kept: the step reads %s of context.data, which is "
-                "no part of the key. Name it in vary=, or in ignore= if the result is for all",
-                self.counts.name,
-                " and ".join(sorted(map(repr, names))),
-            )

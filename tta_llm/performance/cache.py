@@ -131,7 +131,7 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         ignore: Iterable[str] = (),
         version: str | int | None = None,
         store: CacheStore | None = None,
-        store_timeout_seconds: float = 0.25,
+        store_timeout_seconds: float = 0.5,
         store_if: Callable[[Any], bool] | None = None,
         stale_while_revalidate_seconds: float | None = None,
         stale_if_error_seconds: float | None = None,

@@ -23,6 +23,8 @@ Event: TypeAlias = Literal[
     "refreshed",
     "refresh_failed",
     "store_failed",
+    "embed_failed",
+    "passed",
 ]
 
 
@@ -41,6 +43,9 @@ class CacheStatistics:
         refreshed: Entries made anew while the stale one was given.
         refresh_failed: Times that did not succeed.
         store_failed: Times the store failed, was too slow, or gave what is no entry.
+        embed_failed: Times the embedder of a `SemanticCache` failed, was too slow, or gave what is
+            no vector of its kind.
+        passed: Calls that a `SemanticCache` let pass, for they ask no single question.
         entries: Entries in the memory of this process now.
         bytes: About how much memory they take.
         seconds_saved: How long the answers took that did not have to be computed again.
@@ -57,6 +62,8 @@ class CacheStatistics:
     refreshed: int
     refresh_failed: int
     store_failed: int
+    embed_failed: int
+    passed: int
     entries: int
     bytes: int
     seconds_saved: float
@@ -80,21 +87,29 @@ class Counts:
         self.name: str = name
         # Several event loops, each in its thread, may share one workflow; and while it is held, the
         # garbage collector may close a call that somebody dropped.
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self._events: Counter[str] = Counter()
         self.hits = 0
-        self.seconds = self.dollars = 0.0
+        self.seconds: float = 0.0
+        self.dollars: float = 0.0
         self.entries = self.bytes = 0
         """Kept by the table of entries."""
         watch(self)
 
-    def add(self, event: Event, *, seconds: float = 0.0, dollars: float = 0.0) -> None:
-        """Count an event, and what it saved."""
+    def add(
+        self,
+        event: Event,
+        *,
+        seconds: float = 0.0,
+        dollars: float = 0.0,
+        score: float | None = None,
+    ) -> None:
+        """Count an event, and what it saved; the span is told how near a question came."""
         with self.lock:
             self._events[event] += 1
             self.seconds += seconds
             self.dollars += dollars
-        tell_cache(event, self.name, seconds, dollars)
+        tell_cache(event, self.name, seconds, dollars, score)
 
     def readings(self) -> Mapping[str, float]:
         """The figures of the metrics that tell what is so now."""
@@ -115,6 +130,8 @@ class Counts:
                 refreshed=events["refreshed"],
                 refresh_failed=events["refresh_failed"],
                 store_failed=events["store_failed"],
+                embed_failed=events["embed_failed"],
+                passed=events["passed"],
                 entries=self.entries,
                 bytes=self.bytes,
                 seconds_saved=self.seconds,

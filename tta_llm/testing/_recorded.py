@@ -102,7 +102,7 @@ def masked(text: str) -> str:
 # ------------------------------------------------------------------------------------------ events
 
 # Neither of the answer nor the same another time.
-_OF_THE_DAY = ("parsed", "cost_usd", "rate_limits")
+_OF_THE_DAY = ("parsed", "cost_usd", "rate_limits", "cache_match")
 
 _EVENTS = {
     kind.__name__: kind

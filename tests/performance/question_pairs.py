@@ -1,0 +1,142 @@
+"""Pairs of questions with whether one answer does for both, by what is alike or differs in them.
+
+The different ones are the hard ones: a word or a figure apart, as questions of one application are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["DIFFERENT", "PAIRS", "SAME"]
+
+SAME: Final = [
+    ("How do I reset my password?", "How can I reset my password?"),
+    ("How do I reset my password?", "I forgot my password, how do I set a new one?"),
+    ("What is the capital of France?", "Which city is the capital of France?"),
+    ("What is the capital of France?", "what's the capital of france"),
+    ("Who wrote Hamlet?", "Who is the author of Hamlet?"),
+    ("How tall is Mount Everest?", "What is the height of Mount Everest?"),
+    ("When did World War II end?", "In which year did World War II end?"),
+    ("How do I cancel my subscription?", "What do I have to do to cancel my subscription?"),
+    ("How do I cancel my subscription?", "I want to cancel my subscription. How?"),
+    ("Where can I download my invoice?", "Where do I find my invoice to download?"),
+    ("What are your opening hours?", "When are you open?"),
+    ("Do you ship to Norway?", "Is shipping to Norway possible?"),
+    ("How long does delivery take?", "How many days does delivery take?"),
+    ("How long is the warranty?", "What is the length of the warranty?"),
+    ("Can I return an opened product?", "Is it possible to return a product that I opened?"),
+    ("How do I change my email address?", "How can I update my email address?"),
+    ("What is the boiling point of water?", "At what temperature does water boil?"),
+    ("How far is the Moon from the Earth?", "What is the distance between Earth and Moon?"),
+    ("How do I install Python on Windows?", "What is the way to install Python on Windows?"),
+    ("How do I sort a list in Python?", "How can a list be sorted in Python?"),
+    ("How do I read a file in Rust?", "What is the way to read a file in Rust?"),
+    ("What does HTTP status 404 mean?", "What is the meaning of HTTP status 404?"),
+    ("What is 15% of 80?", "How much is 15% of 80?"),
+    ("What was the revenue in 2023?", "How high was the revenue in 2023?"),
+    ("Who won the World Cup in 2018?", "Which team won the World Cup in 2018?"),
+    ("How many people live in Tokyo?", "What is the population of Tokyo?"),
+    ("What is the speed of light?", "How fast does light travel?"),
+    ("Explain recursion in simple words.", "Can you explain recursion simply?"),
+    ("What is the difference between TCP and UDP?", "How do TCP and UDP differ?"),
+    ("How do I boil an egg?", "What is the way to boil an egg?"),
+    ("How long do I boil 2 eggs?", "How many minutes do I boil two eggs?"),
+    ("Does the plan include support?", "Is support included in the plan?"),
+    ("How do I delete my account?", "What are the steps to delete my account?"),
+    ("Why is the sky blue?", "What makes the sky blue?"),
+    ("Which payment methods do you accept?", "How can I pay?"),
+    ("Is there a student discount?", "Do students get a discount?"),
+    ("How do I connect the printer to wifi?", "How can I get the printer on the wifi?"),
+    ("Which meals are without meat?", "Which meals have no meat?"),
+    ("What should I do if my card is not accepted?", "My card isn't accepted. What should I do?"),
+    ("How much does the premium plan cost?", "What is the price of the premium plan?"),
+    ("How much vacation do I get in a year?", "How many days of vacation do I have each year?"),
+    ("Who is my contact for payroll?", "Whom do I ask about payroll?"),
+    ("Is the office open on Sunday?", "Is the office open on Sundays?"),
+    ("What is the deadline for the 2024 tax return?", "When is the 2024 tax return due?"),
+]
+
+DIFFERENT: Final = {
+    "number": [
+        ("What was the revenue in 2023?", "What was the revenue in 2024?"),
+        ("Who won the World Cup in 2018?", "Who won the World Cup in 2014?"),
+        ("What is 15% of 80?", "What is 25% of 80?"),
+        ("What does HTTP status 404 mean?", "What does HTTP status 403 mean?"),
+        ("What is new in Python 3.11?", "What is new in Python 3.12?"),
+        ("How long do I boil 2 eggs?", "How long do I boil 12 eggs?"),
+        ("Convert 5 km to miles.", "Convert 50 km to miles."),
+        ("A recipe for four people", "A recipe for six people"),
+        ("What is the fee for the first transfer?", "What is the fee for the second transfer?"),
+        ("Show the results of chapter 3.", "Show the results of chapter 7."),
+        ("What does error E501 mean?", "What does error W501 mean?"),
+    ],
+    "date": [
+        ("Is the office open on Monday?", "Is the office open on Sunday?"),
+        ("What is the weather on 3 May?", "What is the weather on 4 May?"),
+        ("What are the sales of January?", "What are the sales of June?"),
+        ("What happened on 2024-05-01?", "What happened on 2024-06-01?"),
+        ("Is there a meeting today?", "Is there a meeting tomorrow?"),
+        ("How high was the rent last year?", "How high is the rent this year?"),
+    ],
+    "negation": [
+        ("Which meals are with meat?", "Which meals are without meat?"),
+        ("Why is my card accepted?", "Why is my card not accepted?"),
+        ("Which countries are in the EU?", "Which countries are not in the EU?"),
+        ("Can I travel with a visa?", "Can I travel without a visa?"),
+        ("What should I eat before a race?", "What should I not eat before a race?"),
+        ("Which plans include support?", "Which plans don't include support?"),
+        (
+            "Should I take this drug with alcohol?",
+            "Why should I never take this drug with alcohol?",
+        ),
+        ("Which files are tracked?", "Which files aren't tracked?"),
+        ("List all users including admins.", "List all users except admins."),
+    ],
+    "unit": [
+        ("How far is it in kilometres?", "How far is it in miles?"),
+        ("How heavy is it in pounds?", "How heavy is it in kilograms?"),
+        ("What is 20 °C in °F?", "What is 20 °F in °C?"),
+        ("How much is 100 dollars in euros?", "How much is 100 euros in dollars?"),
+        ("What does it cost per month?", "What does it cost per year?"),
+        ("Is 5 mg of it too much?", "Is 5 g of it too much?"),
+    ],
+    "name": [
+        ("What is the capital of Austria?", "What is the capital of Australia?"),
+        ("Who wrote Hamlet?", "Who wrote Faust?"),
+        ("How tall is Mount Everest?", "How tall is Mount Fuji?"),
+        ("Do you ship to Norway?", "Do you ship to Sweden?"),
+        ("How do I sort a list in Python?", "How do I sort a list in Java?"),
+        ("How do I install Python on Windows?", "How do I install Python on Linux?"),
+        ("Who is the CEO of Apple?", "Who is the CEO of Microsoft?"),
+        ("When was Alice hired?", "When was Bob hired?"),
+        ("What does the Basic plan include?", "What does the Premium plan include?"),
+        ("how many people live in tokyo", "how many people live in kyoto"),
+    ],
+    "opposite": [
+        ("How do I enable notifications?", "How do I disable notifications?"),
+        ("How do I increase the font size?", "How do I decrease the font size?"),
+        ("What should I do before the operation?", "What should I do after the operation?"),
+        ("How do I add a user?", "How do I remove a user?"),
+        ("What is the cheapest plan?", "What is the most expensive plan?"),
+        ("What is the minimum order?", "What is the maximum order?"),
+        ("How do I upload a file?", "How do I download a file?"),
+        ("How do I lock the door?", "How do I unlock the door?"),
+        ("What are the advantages of it?", "What are the disadvantages of it?"),
+        ("How do I install the driver?", "How do I uninstall the driver?"),
+        ("Which cities are north of the river?", "Which cities are south of the river?"),
+        ("Did the dog bite the man?", "Did the man bite the dog?"),
+    ],
+    "topic": [
+        ("How do I reset my password?", "How do I change my email address?"),
+        ("How long is the warranty?", "How long does delivery take?"),
+        ("How do I delete my account?", "How do I delete a file?"),
+        ("What is the boiling point of water?", "What is the freezing point of water?"),
+        ("How far is the Moon from the Earth?", "How far is the Sun from the Earth?"),
+        ("Where can I download my invoice?", "Where can I download the app?"),
+    ],
+}
+
+PAIRS: Final = [
+    *((one, other, True) for one, other in SAME),
+    *((one, other, False) for pairs in DIFFERENT.values() for one, other in pairs),
+]
