@@ -296,8 +296,11 @@ class Reference:
             is_fresh = event.when <= scene.now < event.when + node.seconds
             if event.kind == "remembered" and event.key == key and is_fresh:
                 return scene.now, event.value
+        before = len(self._events)
         now, result = self._step(node.inside, value, replace(scene, deadline=None))
-        if not isinstance(result, Bad):
+        # A step that counts its calls in the request's data makes a result of that request's own.
+        is_personal = any(event.kind == "call" for event in self._events[before:])
+        if not (isinstance(result, Bad) or is_personal):
             self._events.append(Event(now, "remembered", key, result))
         return now, result
 

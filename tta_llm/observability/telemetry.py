@@ -189,10 +189,11 @@ def tell_cache(
         return
     instruments = telemetry()
     instruments.cache_events.add(1, {names.EVENT: event, names.TARGET: target})
-    if event in names.CACHE_ANSWERS:
-        trace.get_current_span().set_attribute(names.CACHE, event)
+    span = trace.get_current_span()
+    if event in names.CACHE_ANSWERS and span.is_recording():
+        span.set_attribute(names.CACHE, event)
     if score is not None:
-        trace.get_current_span().set_attribute(names.CACHE_SCORE, score)
+        span.set_attribute(names.CACHE_SCORE, score)
     if seconds:
         instruments.cache_seconds.add(seconds, {names.TARGET: target})
     if dollars:

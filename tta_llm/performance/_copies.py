@@ -70,13 +70,18 @@ def _plan(value: Any) -> Copies:
         return _container(value, None, kind, value)
     if kind is set:
         return _container(value, set.copy, set, value)
-    if hasattr(value, "dtype") and hasattr(value, "nbytes") and not value.dtype.hasobject:
+    if hasattr(value, "dtype") and hasattr(value, "nbytes") and _is_flat(value.dtype):
         own = value.copy()
         return Copies(own.copy, sys.getsizeof(value) + value.nbytes)
     if dataclasses.is_dataclass(value):
         with contextlib.suppress(NotKept):
             return _dataclass(value)
     return _deep(value)
+
+
+def _is_flat(dtype: Any) -> bool:
+    # Those of pandas and torch tell nothing of the kind, and are copied as any object is.
+    return not getattr(dtype, "hasobject", True)
 
 
 def _container(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,12 +45,21 @@ class Computed:
 class Entry:
     """A result that is given again and again, each time as a copy which its caller may alter."""
 
-    __slots__ = ("dollars", "fresh_until", "give", "give_written", "seconds", "size")
+    __slots__ = (
+        "dollars",
+        "fresh_until",
+        "give",
+        "give_written",
+        "is_failure",
+        "seconds",
+        "size",
+    )
 
     def __init__(self, give: Callable[[], Any], fresh_until: float, size: int = 0) -> None:
         self.give = give
         self.fresh_until, self.size = fresh_until, size
         self.seconds = self.dollars = 0.0
+        self.is_failure = False
         self.give_written: Callable[[], dict[str, Any]] | None = None
 
     @classmethod
@@ -70,7 +80,9 @@ class Entry:
     @classmethod
     def of_error(cls, error: Exception, fresh_until: float) -> Entry:
         """Keep a failure, which each caller gets as an error of its own."""
-        return cls(raiser(error), fresh_until, _OVERHEAD)
+        entry = cls(raiser(error), fresh_until, _OVERHEAD)
+        entry.is_failure = True
+        return entry
 
     def replay(self, data: MutableMapping[str, Any]) -> Any:
         """Give the result, and write what its step wrote."""
@@ -107,8 +119,13 @@ def written_entry(computed: Computed, made_at: float) -> bytes:
         raise NotKept("a number too long for JSON") from None
 
 
-def read_entry(stored: bytes, ttl_seconds: float) -> Entry:
+def read_entry(stored: bytes, ttl_seconds: float, *, streams: bool = False) -> Entry:
     """Read what `written_entry` wrote.
+
+    Args:
+        stored: What is in the store.
+        ttl_seconds: How long it is fresh.
+        streams: Whether the value shall be the pieces of a stream.
 
     Raises:
         Exception: Of some kind, when it is anything else.
@@ -117,8 +134,19 @@ def read_entry(stored: bytes, ttl_seconds: float) -> Entry:
     if told["format"] != _FORMAT:
         raise ValueError(f"an entry of format {told['format']!r}, and not {_FORMAT}")
     value, written = value_of(told["value"]), value_of(told["written"])
-    entry = Entry(lambda: value, told["made_at"] + ttl_seconds)
-    entry.seconds, entry.dollars = float(told["seconds"]), float(told["dollars"])
+    figures = made_at, seconds, dollars = told["made_at"], told["seconds"], told["dollars"]
+    if not isinstance(written, dict) or (streams and not isinstance(value, tuple)):
+        raise TypeError("an entry of another kind")
+    if not all(map(math.isfinite, figures)):
+        raise ValueError(f"an entry with the figures {figures}")
+    entry = Entry(_first(value, told["value"]), made_at + ttl_seconds)
+    entry.seconds, entry.dollars = seconds, dollars
     if written:
-        entry.give_written = lambda: written
+        entry.give_written = _first(written, told["written"])
     return entry
+
+
+def _first(value: Any, plain: Any) -> Callable[[], Any]:
+    """Give the value to the first who asks, usually the only one, and make others for others."""
+    left = [value]
+    return lambda: left.pop() if left else value_of(plain)

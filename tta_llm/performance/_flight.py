@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 
 class PersonalError(Exception):
-    """What was waited for is none of this caller's: it read its own caller's data."""
+    """What was waited for is none of this caller's.
+
+    It read its own caller's data, or there can only be one of it.
+    """
 
 
 class Flight(Generic[T]):
@@ -42,9 +45,16 @@ class Flight(Generic[T]):
         """Whether one more caller may still wait for it."""
         self.is_kept = True
         """Whether its result may be stored: not when it was forgotten meanwhile."""
+        self.can_be_copied = True
+        """Whether there is more than one of all that came of it so far."""
         self._waiters = 0
         self._personal: asyncio.Future[None] = self._loop.create_future()
         self._notes_of_error: list[str] | None = None
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether what comes of it is for the caller alone who began it."""
+        return bool(self.notes.read) or not self.can_be_copied
 
     def start(self, work: Coroutine[Any, Any, T]) -> Self:
         """Begin the computation."""
@@ -75,7 +85,7 @@ class Flight(Generic[T]):
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await self._leave()
-        if self.notes.read and not leads:
+        if self.is_personal and not leads:
             raise PersonalError
         return self._outcome()
 
@@ -126,12 +136,17 @@ class StreamFlight(Flight[T]):
         try:
             self._copies.append(copies_of(piece))
         except NotKept:
+            self.can_be_copied = False
             self._copies.append(Copies(lambda: piece, 0))
         self._pieces.append(piece)
 
     def _tell(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
+
+    def _say_personal(self) -> None:
+        super()._say_personal()
+        self._tell()
 
     def whole(self) -> tuple[Any, ...]:
         """Give copies of all pieces, but for those that a restart took back."""
@@ -147,21 +162,22 @@ class StreamFlight(Flight[T]):
         """Yield all pieces; to the caller who began it the originals, to the others copies.
 
         Raises:
-            PersonalError: Before the first piece that is none of another caller's.
+            PersonalError: Before the first piece, or the end, that is none of another caller's.
         """
         self._waiters += 1
+        position = 0
         try:
-            position = 0
             while True:
-                while position < len(self._pieces):
-                    if self.notes.read and not leads:
-                        raise PersonalError
+                if self.is_personal and not leads:
+                    raise PersonalError
+                if position < len(self._pieces):
                     yield self._pieces[position] if leads else self._copies[position].give()
                     position += 1
-                if self.task.done():
+                elif self.task.done():
                     break
-                self._wanted.set()
-                await self._news.wait()
+                else:
+                    self._wanted.set()
+                    await self._news.wait()
         finally:
             await self._leave()
         self._outcome()

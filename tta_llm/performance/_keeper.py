@@ -36,9 +36,9 @@ class Lifetimes:
     error: float = 0.0
 
     @property
-    def kept(self) -> float:
-        """So long there is a use for a result."""
-        return self.fresh + max(self.stale, self.stale_if_error)
+    def late(self) -> float:
+        """So long after `fresh` there is a use for a result."""
+        return max(self.stale, self.stale_if_error)
 
 
 class Keeper:
@@ -66,14 +66,18 @@ class Keeper:
     async def find(self, key: bytes, clock: Clock) -> Entry | None:
         """Give the entry, fresh or stale; None when it is of no use any more."""
         entry = self.table.get(key)
-        if entry is None and self.shelf is not None:
-            entry = await self.shelf.get(key, self.lifetimes.fresh, clock)
-        if entry is None:
+        if entry is not None:
+            if self._is_of_use(entry, clock):
+                return entry
+            self.table.drop(key)
+        if self.shelf is None:
             return None
-        if clock.now() < entry.fresh_until + self.lifetimes.kept - self.lifetimes.fresh:
-            return entry
-        self.table.drop(key)
-        return None
+        entry = await self.shelf.get(key, self.lifetimes.fresh, clock)
+        return entry if entry is not None and self._is_of_use(entry, clock) else None
+
+    def _is_of_use(self, entry: Entry, clock: Clock) -> bool:
+        late = clock.now() - entry.fresh_until
+        return late < (0 if entry.is_failure else self.lifetimes.late)
 
     @asynccontextmanager
     async def turn(self, key: bytes, clock: Clock) -> AsyncIterator[Entry | None]:
@@ -101,18 +105,23 @@ class Keeper:
         if self.shelf is not None:
             await self.shelf.clear()
 
-    async def keep(self, key: bytes, value: Any, flight: Flight[Any]) -> Entry:
-        """Keep what a computation came to, if it may be kept; give the entry in any case."""
+    async def keep(self, key: bytes, value: Any, flight: Flight[Any]) -> Entry | None:
+        """Keep what a computation came to, if it may be kept.
+
+        Returns:
+            The entry in any case, for all who wait; None when what came of it can't be copied.
+        """
         now = flight.context.clock.now()
         used = flight.context.usage
         computed = Computed(value, flight.notes.written, now, now - flight.begun_at, used.cost_usd)
+        entry = None
         try:
             entry = Entry.of(computed, self.lifetimes.fresh)
             if self._judge.admits(value, flight.notes, is_kept=flight.is_kept):
-                await self._put(key, entry, computed, flight.context.clock)
+                await self._put(key, entry, computed, flight)
         except NotKept as reason:
+            flight.can_be_copied = entry is not None
             self._judge.refuse(reason)
-            entry = Entry(lambda: value, now)
         return entry
 
     def keep_error(self, key: bytes, error: Exception, flight: Flight[Any]) -> None:
@@ -122,10 +131,13 @@ class Keeper:
             until = flight.context.clock.now() + self.lifetimes.error
             self.table.put(key, Entry.of_error(error, until))
 
-    async def _put(self, key: bytes, entry: Entry, computed: Computed, clock: Clock) -> None:
+    async def _put(self, key: bytes, entry: Entry, computed: Computed, flight: Flight[Any]) -> None:
         if self.shelf is None:
             self.table.put(key, entry)
             return
+        clock = flight.context.clock
         on_the_wall = wall_time(clock) - clock.now() + computed.made_at
         stored = written_entry(computed, on_the_wall)
-        await self.shelf.put(key, stored, self.lifetimes.kept)
+        await self.shelf.put(key, stored, self.lifetimes.fresh + self.lifetimes.late)
+        if not flight.is_kept:  # it was forgotten while it was on its way
+            await self.shelf.take_back(key)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 from typing import Any
 
 from tta_llm.core._functions import is_async, takes_context
@@ -11,7 +11,10 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.performance._notes import Notes
 from tta_llm.performance.keys import canonical
 
-__all__ = ["Keying", "names_in", "require_plain_function"]
+__all__ = ["PIECES", "RESULT", "Keying", "names_in", "require_plain_function"]
+
+RESULT, PIECES = b"r", b"p"
+"""Begin the keys of results and of streams, which are remembered apart."""
 
 
 class Keying:
@@ -45,7 +48,7 @@ class Keying:
             UnkeyableError: When the input, or what `vary` names, is no plain data.
         """
         if self._key is None and not self._vary:
-            return self._hashed(input_data), self._known
+            return sha256(self._identity + canonical(input_data)).digest(), self._known
         told, known = input_data, self._known
         if self._key is not None and self._key_takes_context:
             notes = Notes(context.data)
@@ -56,10 +59,7 @@ class Keying:
         if self._vary:
             data = context.data
             told = [told, {name: data[name] for name in self._vary if name in data}]
-        return self._hashed(told), known
-
-    def _hashed(self, told: Any) -> bytes:
-        return hashlib.sha256(self._identity + canonical(told)).digest()
+        return sha256(self._identity + canonical(told)).digest(), known
 
 
 def require_plain_function(function: Any, what: str) -> None:

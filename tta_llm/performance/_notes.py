@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from typing import Any, Final
 
-__all__ = ["EVERYTHING", "Notes"]
+__all__ = ["EVERYTHING", "Notes", "snapshot"]
 
 EVERYTHING: Final = "every name"
 """Stands for all names: something went through the whole mapping, or took a name away."""
@@ -57,5 +57,15 @@ class Notes(MutableMapping[str, Any]):
             return
         if name in self._known or EVERYTHING in self._known:
             return
-        self.read.add(name)
-        self._on_read(name)
+        if name not in self.read:
+            self.read.add(name)
+            self._on_read(name)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Copy the data without a note that it was read."""
+        return snapshot(self._data)
+
+
+def snapshot(data: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Copy a request's data without a note, in any cache, that it was read."""
+    return data.snapshot() if isinstance(data, Notes) else dict(data)

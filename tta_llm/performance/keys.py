@@ -12,6 +12,7 @@ import pathlib
 import uuid
 from collections.abc import Mapping
 from functools import lru_cache
+from json.encoder import encode_basestring
 from operator import itemgetter
 from typing import Any
 
@@ -54,7 +55,7 @@ def canonical(value: Any) -> bytes:
         UnkeyableError: As `cache_key`.
     """
     try:
-        text = _written(value if type(value) is str else _plain(value))
+        text = encode_basestring(value) if type(value) is str else _written(_plain(value))
     except RecursionError:
         raise UnkeyableError(
             "the input contains itself, or is nested too deeply, to make a cache key of"

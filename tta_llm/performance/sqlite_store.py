@@ -69,7 +69,8 @@ class SQLiteStore:
             third for entries of a kilobyte, and does not shrink. A value that alone has more is not
             kept.
         max_wait_seconds: How long a call waits for others that use the file, in this process and
-            in others, before it fails.
+            in others, before it fails. A cache can't break it off in that time: give no more than
+            the cache's `store_timeout_seconds`.
         now: The clock that values and leases are timed by, in seconds; the same one in all
             processes.
 
@@ -101,7 +102,7 @@ class SQLiteStore:
         path: str | os.PathLike[str],
         *,
         max_bytes: int = 1 << 30,
-        max_wait_seconds: float = 0.5,
+        max_wait_seconds: float = 0.2,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.path: Path = _checked(path)

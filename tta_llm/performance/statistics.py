@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -88,7 +87,7 @@ class Counts:
         self.name: str = name
         # Several event loops, each in its thread, may share one workflow; and while it is held, the
         # garbage collector may close a call that somebody dropped.
-        self.lock: AbstractContextManager[bool] = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self._events: Counter[str] = Counter()
         self.hits = 0
         self.seconds: float = 0.0
