@@ -1,6 +1,6 @@
 """How well scorers tell the prompts that need the better model, and what scoring takes.
 
-    python -m benchmarks.routing [FOLDER]    # some minutes; FOLDER holds gsm8k.jsonl and mmlu.jsonl
+    python benchmarks/routing.py [FOLDER]    # some minutes; FOLDER holds gsm8k.jsonl and mmlu.jsonl
 
 The files hold outcomes of a strong and a weak model, prompt by prompt (see
 `tta_llm.routing.read_outcomes` for their form); those of the README are RouteLLM's, of
@@ -35,7 +35,6 @@ from tta_llm.routing import (
 )
 from tta_llm.routing.outcomes import qualities
 
-DATA = Path("../shared/data/routing-dev")
 PROMPTS = Path(__file__).parent / "data" / "prompts.jsonl"
 SIZES = (10, 30, 100, 300, 1000)
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
@@ -192,8 +191,9 @@ def print_spread() -> None:
     print(
         f"Kendall's tau-b with {len(ranked)} ranked by hand in 5 levels: {tau(levels, values):.2f}"
     )
-    best = tau(levels, levels + values / 10)
-    print(f"(an order that never contradicts the levels would have {best:.2f})")
+    print(
+        f"(an order that never contradicts them would have {tau(levels, levels + values / 9):.2f})"
+    )
 
 
 def tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -235,7 +235,7 @@ def least_ms(work: Callable[[str], object], texts: Sequence[str], rounds: int = 
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=DATA)
+    parser.add_argument("folder", nargs="?", type=Path, default="../shared/data/routing-dev")
     parser.add_argument("--seeds", type=int, default=20, help="fits for each size (default 20)")
     arguments = parser.parse_args()
     sets = load(arguments.folder)
