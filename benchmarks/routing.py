@@ -27,6 +27,7 @@ from tta_llm.routing import (
     PromptComplexity,
     RouterEvaluation,
     Score,
+    Scorer,
     calibrate,
     evaluate,
     evaluate_scores,
@@ -44,12 +45,8 @@ FOLDS = 5
 ODD_SUBJECT = "high_school_mathematics"
 
 rules = PromptComplexity()
+alike: Scorer = lambda _: Score(0.5)  # noqa: E731 - equal scores are in random order
 words = re.compile(r"\w+").findall
-
-
-def by_chance(_: object) -> Score:
-    """Score all alike, so that the order is random."""
-    return Score(0.5)
 
 
 def by_length(prompt: object) -> Score:
@@ -101,8 +98,9 @@ def table(sets: dict[str, list[Outcome]]) -> Iterator[tuple[str, str, RouterEval
         "gsm8k": FittedScorer.fit(sets["mmlu"]),
         "mmlu": FittedScorer.fit(sets["gsm8k"]),
     }
+    simple: dict[str, Scorer] = {"random": alike, "length": by_length, "rules": rules}
     for name, outcomes in sets.items():
-        for told, scorer in (("random", by_chance), ("length", by_length), ("rules", rules)):
+        for told, scorer in simple.items():
             yield name, told, evaluate(scorer, outcomes)
         if len(outcomes) > 1500:
             yield name, "fitted to 1,000 of it", judged(in_domain(outcomes, 1000), outcomes)
