@@ -1,6 +1,6 @@
 """How well scorers tell the prompts that need the better model, and what scoring takes.
 
-    python -m benchmarks.routing [FOLDER]    # some minutes; FOLDER holds gsm8k.jsonl and mmlu.jsonl
+    python benchmarks/routing.py [FOLDER]    # some minutes; FOLDER holds gsm8k.jsonl and mmlu.jsonl
 
 The files hold outcomes of a strong and a weak model, prompt by prompt (see
 `tta_llm.routing.read_outcomes` for their form); those of the README are RouteLLM's, of
@@ -27,6 +27,7 @@ from tta_llm.routing import (
     PromptComplexity,
     RouterEvaluation,
     Score,
+    Scorer,
     calibrate,
     evaluate,
     evaluate_scores,
@@ -35,7 +36,6 @@ from tta_llm.routing import (
 )
 from tta_llm.routing.outcomes import qualities
 
-DATA = Path("../shared/data/routing-dev")
 PROMPTS = Path(__file__).parent / "data" / "prompts.jsonl"
 SIZES = (10, 30, 100, 300, 1000)
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
@@ -45,12 +45,8 @@ FOLDS = 5
 ODD_SUBJECT = "high_school_mathematics"
 
 rules = PromptComplexity()
+alike: Scorer = lambda _: Score(0.5)  # noqa: E731 - equal scores are in random order
 words = re.compile(r"\w+").findall
-
-
-def by_chance(_: object) -> Score:
-    """Score all alike, so that the order is random."""
-    return Score(0.5)
 
 
 def by_length(prompt: object) -> Score:
@@ -102,8 +98,9 @@ def table(sets: dict[str, list[Outcome]]) -> Iterator[tuple[str, str, RouterEval
         "gsm8k": FittedScorer.fit(sets["mmlu"]),
         "mmlu": FittedScorer.fit(sets["gsm8k"]),
     }
+    simple: dict[str, Scorer] = {"random": alike, "length": by_length, "rules": rules}
     for name, outcomes in sets.items():
-        for told, scorer in (("random", by_chance), ("length", by_length), ("rules", rules)):
+        for told, scorer in simple.items():
             yield name, told, evaluate(scorer, outcomes)
         if len(outcomes) > 1500:
             yield name, "fitted to 1,000 of it", judged(in_domain(outcomes, 1000), outcomes)
@@ -192,8 +189,9 @@ def print_spread() -> None:
     print(
         f"Kendall's tau-b with {len(ranked)} ranked by hand in 5 levels: {tau(levels, values):.2f}"
     )
-    best = tau(levels, levels + values / 10)
-    print(f"(an order that never contradicts the levels would have {best:.2f})")
+    print(
+        f"(an order that never contradicts them would have {tau(levels, levels + values / 9):.2f})"
+    )
 
 
 def tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -235,7 +233,7 @@ def least_ms(work: Callable[[str], object], texts: Sequence[str], rounds: int = 
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=DATA)
+    parser.add_argument("folder", nargs="?", type=Path, default="../shared/data/routing-dev")
     parser.add_argument("--seeds", type=int, default=20, help="fits for each size (default 20)")
     arguments = parser.parse_args()
     sets = load(arguments.folder)
