@@ -11,10 +11,10 @@ from tta_llm.core.clock import Clock
 from tta_llm.performance._entry import Computed, Entry, written_entry
 from tta_llm.performance._fields import NotKept
 from tta_llm.performance._flight import Flight
-from tta_llm.performance._judging import Judge, will_not_mend
+from tta_llm.performance._judging import Judge, is_outage, will_not_mend
 from tta_llm.performance._shelf import Shelf, wall_time
 from tta_llm.performance._table import Table
-from tta_llm.performance.statistics import Counts
+from tta_llm.performance.statistics import Counts, Event
 
 __all__ = ["Keeper", "Lifetimes"]
 
@@ -74,6 +74,18 @@ class Keeper:
             return None
         entry = await self.shelf.get(key, self.lifetimes.fresh, clock)
         return entry if entry is not None and self._is_of_use(entry, clock) else None
+
+    def how_to_give(self, entry: Entry, clock: Clock) -> Event | None:
+        """Tell whether an entry is fresh, or stale and to be given all the same."""
+        late = clock.now() - entry.fresh_until
+        if late < 0:
+            return "hit"
+        return "stale" if late < self.lifetimes.stale else None
+
+    def stands_in(self, entry: Entry, error: Exception, clock: Clock) -> bool:
+        """Tell whether a stale entry may be given because there is an outage."""
+        late = clock.now() - entry.fresh_until
+        return late < self.lifetimes.stale_if_error and is_outage(error)
 
     def _is_of_use(self, entry: Entry, clock: Clock) -> bool:
         late = clock.now() - entry.fresh_until

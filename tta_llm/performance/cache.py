@@ -13,9 +13,8 @@ from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.observability import configured, tell_cache
 from tta_llm.performance._entry import Entry
 from tta_llm.performance._identity import identity_of
-from tta_llm.performance._judging import is_outage
 from tta_llm.performance._keeper import Keeper, Lifetimes
-from tta_llm.performance._keying import PIECES, RESULT, Keying, require_plain_function
+from tta_llm.performance._keying import PIECES, RESULT, Keying
 from tta_llm.performance._sharing import Call, Sharing
 from tta_llm.performance._shelf import Shelf
 from tta_llm.performance._table import Table
@@ -148,8 +147,6 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         )
         self._counts = Counts(name or self.primitive.name)
         shelf, identity = None, b""
-        if store_if is not None:
-            require_plain_function(store_if, "store_if= is a plain function of the result")
         if store is not None:
             _require_store(store)
             held = [self.primitive, key]
@@ -185,7 +182,7 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
         try:
             return await self._sharing.result(call)
         except Exception as error:
-            if entry is None or not self._stands_in(entry, error, call):
+            if entry is None or not self._keeper.stands_in(entry, error, call.context.clock):
                 raise
             return self._give("stale", entry, call.context)
 
@@ -205,7 +202,8 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
                     is_begun = True
                     yield piece
         except Exception as error:
-            if is_begun or entry is None or not self._stands_in(entry, error, call):
+            stands_in = self._keeper.stands_in
+            if is_begun or entry is None or not stands_in(entry, error, context.clock):
                 raise
             for piece in self._give("stale", entry, context):
                 yield piece
@@ -216,18 +214,10 @@ class CachePrimitive(WrapperPrimitive[In, Out]):
 
     def _may_serve(self, entry: Entry, call: Call) -> Event | None:
         """Tell how an entry may be given, if it may; have a new one computed for a stale one."""
-        late, stale = call.context.clock.now() - entry.fresh_until, self._keeper.lifetimes.stale
-        if late < 0:
-            return "hit"
-        if late >= stale:
-            return None
-        self._sharing.refresh(call, entry.fresh_until + stale)
-        return "stale"
-
-    def _stands_in(self, entry: Entry, error: Exception, call: Call) -> bool:
-        """Tell whether a stale entry may be given because there is an outage."""
-        late = call.context.clock.now() - entry.fresh_until
-        return late < self._keeper.lifetimes.stale_if_error and is_outage(error)
+        how = self._keeper.how_to_give(entry, call.context.clock)
+        if how == "stale":
+            self._sharing.refresh(call, entry.fresh_until + self._keeper.lifetimes.stale)
+        return how
 
     async def invalidate(self, input_data: In, context: WorkflowContext | None = None) -> None:
         """Forget what is remembered for an input, its streams too.
