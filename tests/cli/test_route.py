@@ -94,7 +94,7 @@ def test_calibrate_takes_prompts_without_outcomes(tta: Run, tmp_path: Path) -> N
         (("calibrate", "--data", "DATA", "--target-cost", ".1", "--strong-share", ".1"), "one of"),
         (("calibrate", "--data", "DATA", "--target-cost", ".1", "--costs", "x"), "not 'x'"),
         (("explain", "hi", "--config", "nowhere"), "'nowhere'"),
-        (("explain",), "prompt"),
+        (("explain",), "argument"),
         ((), "command"),
     ],
 )

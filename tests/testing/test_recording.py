@@ -36,6 +36,7 @@ from tta_llm.providers import ChatModel, Price, Timeouts
 from tta_llm.providers.secret import Secret
 from tta_llm.recovery import RetryPrimitive
 from tta_llm.testing import FakeChatModel, UnrecordedRequestError, record, replay
+from tta_llm.testing._recorded import masked
 
 CANARY = "sk-canary-90fe12ab"
 SEARCH = ToolDefinition("search", "Looks it up.", {"type": "object"})
@@ -266,6 +267,17 @@ class Leaky(FakeChatModel):
             yield TextDelta(piece)
         yield UsageEvent((await self._complete(request, context)).usage)
         yield Finish(finish_reason="stop", model="m", provider="p", request_id=CANARY)
+
+
+def test_a_key_that_begins_like_another_leaves_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", CANARY[:12])
+    kept = [Secret(CANARY[:9], "ONE"), Secret(CANARY, "OTHER"), Secret(CANARY[:10], "THIRD")]
+    assert (
+        masked(f"a {CANARY} b {CANARY[:12]} c {CANARY[:9]}") == "a [secret] b [secret] c [secret]"
+    )
+    assert len(kept) == 3
 
 
 async def test_no_secret_gets_into_the_file(

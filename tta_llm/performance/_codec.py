@@ -117,6 +117,8 @@ def _items(value: Any) -> Any:
 
 def _plain_object(value: Any) -> Any:
     cls = type(value)
+    if isinstance(value, type):  # which may have all that its instances have
+        raise NotKept(f"the class {value.__qualname__}")
     name = f"{cls.__module__}:{cls.__qualname__}"
     if _class(name) is not cls:
         raise NotKept(f"a {cls.__qualname__}, whose class can't be found by its name")

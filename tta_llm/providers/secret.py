@@ -83,8 +83,9 @@ class Secret:
 _ALIVE: WeakSet[Secret] = WeakSet()
 
 
-def mask_known(text: str) -> str:
-    """Give the text without any key that something in this process holds."""
-    for secret in list(_ALIVE):
-        text = secret.mask(text)
+def mask_known(text: str, *others: str) -> str:
+    """Give the text without any key that something in this process holds, nor these others."""
+    known = {*others, *(secret.reveal() for secret in list(_ALIVE))}
+    for key in sorted(known, key=len, reverse=True):  # one may be how another begins
+        text = text.replace(key, _MASK)
     return text

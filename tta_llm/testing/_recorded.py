@@ -93,10 +93,12 @@ def _plain(value: Any) -> Any:
 
 def masked(text: str) -> str:
     """Give the text without the keys of this process's models and those in its environment."""
-    for name, value in os.environ.items():
-        if name.endswith(_SECRET_VARIABLES) and len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, "[secret]")
-    return mask_known(text)
+    in_environment = [
+        value
+        for name, value in os.environ.items()
+        if name.endswith(_SECRET_VARIABLES) and len(value) >= _SHORTEST_SECRET
+    ]
+    return mask_known(text, *in_environment)
 
 
 # ------------------------------------------------------------------------------------------ events
