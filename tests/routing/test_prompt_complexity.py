@@ -189,3 +189,8 @@ def test_the_order_agrees_with_levels_given_by_hand() -> None:
     ]
     assert len(ranked) >= 60
     assert sum(pair > 0 for pair in pairs) > 0.85 * len(pairs)
+
+
+def test_what_no_model_takes_is_refused_with_a_sentence() -> None:
+    with pytest.raises(TypeError, match="a chat model takes a str, messages or a ChatRequest"):
+        PromptComplexity()(None)  # type: ignore[arg-type]

@@ -45,12 +45,18 @@ class Turns(NamedTuple):
 
 
 def turns_of(value: ChatInput) -> Turns:
-    """Take an input apart; an empty one has one empty turn."""
+    """Take an input apart; an empty one has one empty turn.
+
+    Raises:
+        TypeError: When it is nothing that a chat model takes.
+    """
     if isinstance(value, str):
         return Turns((value,), estimated_tokens(value), 0)
     if isinstance(value, ChatRequest):
         turns = _of_messages(value.messages)
         return turns._replace(tools=len(value.tools), structured=value.response_format is not None)
+    if not isinstance(value, Sequence):
+        ChatRequest.of(value)  # says what a model takes
     return _of_messages(value)
 
 
