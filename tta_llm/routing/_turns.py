@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tta_llm.messages import (
     ChatInput,
@@ -55,9 +55,12 @@ def turns_of(value: ChatInput) -> Turns:
     if isinstance(value, ChatRequest):
         turns = _of_messages(value.messages)
         return turns._replace(tools=len(value.tools), structured=value.response_format is not None)
-    if not isinstance(value, Sequence):
-        ChatRequest.of(value)  # says what a model takes
-    return _of_messages(value)
+    return _of_messages(_messages(value))
+
+
+def _messages(value: Any) -> Sequence[Message]:
+    """Refuse what no chat model takes; unlike one, take no messages at all."""
+    return value if isinstance(value, Sequence) else ChatRequest.of(value).messages
 
 
 def _of_messages(messages: Sequence[Message]) -> Turns:
