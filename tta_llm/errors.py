@@ -98,8 +98,8 @@ class UnknownRouteError(TTAError, LookupError):
             "Let router_fn return one of them, or give the router a default"
         )
 
-    def __reduce__(self) -> tuple[type[Self], tuple[object, tuple[str, ...]]]:
-        return type(self), (self.route, self.routes)
+    def __reduce__(self) -> tuple[type[Self], tuple[object, tuple[str, ...]], dict[str, object]]:
+        return type(self), (self.route, self.routes), self.__dict__
 
 
 class DeadlineExceededError(TTAError, TimeoutError):
@@ -189,8 +189,8 @@ class MissingExtraError(TTAError, ImportError):
             f'{what} needs a package that is not installed: pip install "tta-llm[{extra}]"'
         )
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
-        return type(self), (self.what, self.extra)
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str], dict[str, object]]:
+        return type(self), (self.what, self.extra), self.__dict__
 
 
 class DocumentError(TTAError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tta_llm.messages import ChatInput
@@ -44,6 +44,7 @@ def tier_at(found: Calibration, score: float) -> str:
     st.floats(0, 1),
     st.sampled_from(["strong_share", "target_cost"]),
 )
+@example([0.0, 0.5, 0.75, 5e-324], 0.6875, "strong_share")
 def test_with_two_tiers_the_share_is_met_up_to_one_prompt(
     scores: list[float], share: float, target: str
 ) -> None:

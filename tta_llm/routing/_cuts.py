@@ -105,4 +105,8 @@ def _threshold(ranked: _Floats, below: int) -> float:
     place = first if below - first <= after - below else after
     if place == len(ranked):
         return 1.0
-    return float((ranked[place - 1] + ranked[place]) / 2) if place else 0.0
+    if place == 0:
+        return 0.0
+    middle = (ranked[place - 1] + ranked[place]) / 2
+    # Between neighbouring floats there is no middle.
+    return float(middle if middle > ranked[place - 1] else ranked[place])
