@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tta_llm.rag.answer import Answer, Citation
     from tta_llm.rag.chroma_store import ChromaStore
-    from tta_llm.rag.chunking import Chunker, Span, count_tokens, split_sentences
-    from tta_llm.rag.documents import Chunk, Document, Heading
+    from tta_llm.rag.chunking import Chunker, count_tokens, split_sentences
+    from tta_llm.rag.documents import Chunk, Document, Heading, Metadata, Span
     from tta_llm.rag.extract import ExtractAnswer
     from tta_llm.rag.generate import GenerateAnswer
     from tta_llm.rag.index import Index
@@ -45,6 +45,7 @@ __all__ = [
     "Manifest",
     "Match",
     "MemoryStore",
+    "Metadata",
     "Progress",
     "RerankResults",
     "SearchResult",
@@ -61,8 +62,8 @@ __all__ = [
 _HOMES = {
     "answer": ("Answer", "Citation"),
     "chroma_store": ("ChromaStore",),
-    "chunking": ("Chunker", "Span", "count_tokens", "split_sentences"),
-    "documents": ("Chunk", "Document", "Heading"),
+    "chunking": ("Chunker", "count_tokens", "split_sentences"),
+    "documents": ("Chunk", "Document", "Heading", "Metadata", "Span"),
     "extract": ("ExtractAnswer",),
     "generate": ("GenerateAnswer",),
     "index": ("Index",),

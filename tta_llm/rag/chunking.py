@@ -6,18 +6,10 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
-from tta_llm.rag.documents import Chunk, Document, Heading, search_text
+from tta_llm.rag.documents import Chunk, Document, Heading, Span, search_text
 
-__all__ = ["Chunker", "Span", "count_tokens", "split_sentences"]
-
-
-class Span(NamedTuple):
-    """A piece of a text, from its first character to behind its last."""
-
-    start: int
-    end: int
+__all__ = ["Chunker", "count_tokens", "split_sentences"]
 
 
 _TOKEN = re.compile(
@@ -223,6 +215,7 @@ def _chunk(document: Document, headings: tuple[str, ...], span: Span, name: str)
         line_end=document.line_at(span.end - 1),
         page=document.page_at(span.start),
         rows=_rows(document, span) if document.anchors else (),
+        metadata=document.metadata,
     )
 
 

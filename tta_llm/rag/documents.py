@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple, TypeAlias
 
-__all__ = ["Chunk", "Document", "Heading", "Kind"]
+__all__ = ["Chunk", "Document", "Heading", "Kind", "Metadata", "Span"]
 
-Kind = Literal["markdown", "text", "html", "pdf"]
+Kind = Literal["markdown", "text", "html", "pdf", "docx", "csv", "json", "code"]
+
+Metadata: TypeAlias = Mapping[str, str | int | float | bool]
+"""What is known of a document beside its text, by which a search can be narrowed."""
+
+
+class Span(NamedTuple):
+    """A piece of a text, from its first character to behind its last."""
+
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class Document:
         pages: The offset at which each page begins; empty where the format has no pages.
         anchors: Pairs of offset and line of the file, in order, for a text whose lines are not
             the file's own, as in HTML.
+        metadata: What else is known of the document, such as its front matter.
 
     Example:
         ```python
@@ -52,6 +64,7 @@ class Document:
     headings: tuple[Heading, ...] = ()
     pages: tuple[int, ...] = ()
     anchors: tuple[tuple[int, int], ...] = ()
+    metadata: Metadata = field(default_factory=dict, hash=False)
 
     def line_at(self, offset: int) -> int | None:
         """The line of the file, counted from 1, or None for a format without lines."""
@@ -93,6 +106,9 @@ class Chunk:
         line_end: Its last line in the file.
         page: Its page, None where there are no pages.
         rows: The line in the file of each line of the piece, where they don't just count up.
+        parent: The larger piece of the document around it, which is read where the chunk alone was
+            searched; None where it stands for itself.
+        metadata: What is known of the document.
 
     Example:
         ```python
@@ -114,6 +130,8 @@ class Chunk:
     line_end: int | None
     page: int | None
     rows: tuple[int, ...] = ()
+    parent: Span | None = None
+    metadata: Metadata = field(default_factory=dict, hash=False)
 
     @property
     def location(self) -> str:

@@ -10,8 +10,8 @@ from itertools import islice
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.rag.answer import Answer, Citation, not_found
-from tta_llm.rag.chunking import Span, split_sentences
-from tta_llm.rag.documents import Chunk, search_text
+from tta_llm.rag.chunking import split_sentences
+from tta_llm.rag.documents import Chunk, Span, search_text
 from tta_llm.rag.index import Index
 from tta_llm.rag.lexical import LexicalIndex
 from tta_llm.rag.search import Hit, SearchResult
