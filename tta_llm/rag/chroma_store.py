@@ -157,7 +157,7 @@ class ChromaStore:
         """End Chroma's threads and close its files; closing twice is no error."""
         if self._is_open:
             self._is_open = False
-            await self._call(self._client.close)
+            await self._call(partial(_close, self._client))
 
     # ---------------------------------------------------------------------------- in the threads
 
@@ -229,6 +229,14 @@ def _open(folder: Path) -> ClientAPI:
         raise TTAError(
             f"the store in {folder} can't be opened ({error}); delete the folder to begin anew"
         ) from error
+
+
+def _close(client: Any) -> None:
+    client.close()
+    # Chroma leaves the connections to a server open.
+    session = getattr(getattr(client, "_server", None), "_session", None)
+    if session is not None:
+        session.close()
 
 
 @contextmanager
