@@ -233,10 +233,11 @@ def _open(folder: Path) -> ClientAPI:
 
 def _close(client: Any) -> None:
     client.close()
-    # Chroma leaves the connections to a server open.
-    session = getattr(getattr(client, "_server", None), "_session", None)
-    if session is not None:
-        session.close()
+    # Chroma leaves the connections to a server open, its own and those of its administration.
+    for each in (client, getattr(client, "_admin_client", None)):
+        session = getattr(getattr(each, "_server", None), "_session", None)
+        if session is not None:
+            session.close()
 
 
 @contextmanager
