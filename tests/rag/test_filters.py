@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tta_llm.rag.documents import Metadata
@@ -34,6 +34,7 @@ FILTERS: st.SearchStrategy[Filter] = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(FILTERS)
 def test_its_text_is_read_as_the_same_filter(where: Filter) -> None:
     again = parse_filter(str(where))
@@ -41,6 +42,7 @@ def test_its_text_is_read_as_the_same_filter(where: Filter) -> None:
     assert repr(again) == repr(where)
 
 
+@settings(deadline=None)
 @given(FILTERS, FILTERS, st.dictionaries(NAMES, VALUES))
 def test_and_and_or_mean_both_and_either(one: Filter, two: Filter, metadata: Metadata) -> None:
     both, either = one.matches(metadata), two.matches(metadata)
