@@ -20,7 +20,7 @@ from tta_llm.errors import TTAError
 from tta_llm.rag.chroma_store import ChromaStore
 from tta_llm.rag.filters import field
 from tta_llm.rag.numpy_store import NumpyStore
-from tta_llm.rag.store import Rows, VectorStore, Vectors
+from tta_llm.rag.store import Rows, Vectors, VectorStore
 from tta_llm.testing.vector_store_contract import VectorStoreContract
 
 AXES = np.eye(4, dtype=np.float32)
@@ -114,7 +114,7 @@ asyncio.run(write())
 
 async def test_a_killed_process_leaves_whole_changes(tmp_path: Path) -> None:
     file = tmp_path / "vectors.sqlite3"
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: ASYNC220 - nothing else waits
         [sys.executable, "-c", KILLED, str(file)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
@@ -225,7 +225,7 @@ async def test_a_server_somebody_runs_is_used(tmp_path: Path) -> None:
     port = _free_port()
     program = Path(sys.executable).with_name("chroma")
     command = [program, "run", "--path", tmp_path, "--host", "127.0.0.1", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:  # noqa: ASYNC220
         try:
             store = _connected(port)
             await store.upsert("é", ["a", "b"], AXES[:2], [{"n": 1}, {"n": 2}])

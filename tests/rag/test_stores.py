@@ -33,7 +33,9 @@ async def test_a_store_of_another_package_is_called_with_the_folder(tmp_path: Pa
 
 
 def test_an_unknown_name_is_told_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'chrome': did you mean 'chroma'. There are broken, chr"):
+    with pytest.raises(
+        ValueError, match=r"'chrome': did you mean 'chroma'\? There are broken, chr"
+    ):
         open_store("chrome", tmp_path, outside=OUTSIDE)
     with pytest.raises(ValueError, match="there are broken, chroma, numpy, theirs"):
         open_store("zzz", tmp_path, outside=OUTSIDE)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tta_llm.rag.filters import field
-from tta_llm.rag.store import VectorStore, Vectors
+from tta_llm.rag.store import Vectors, VectorStore
 from tta_llm.testing._probes import raising, refuse_tasks_left, require
 from tta_llm.testing._vector_probes import (
     NAMES,
