@@ -199,7 +199,7 @@ async def test_what_another_client_does_is_seen(client: chromadb.api.ClientAPI) 
 async def test_no_text_is_given_to_chroma(client: chromadb.api.ClientAPI) -> None:
     await ChromaStore(client=client).upsert("", ["a"], AXES[:1], [{"path": "a.md"}])
     for each in client.list_collections():
-        assert each.get()["documents"] == [None]
+        assert each.get()["documents"] == [None]  # type: ignore[comparison-overlap]
 
 
 async def test_a_filter_finds_all_among_many(tmp_path: Path) -> None:
@@ -224,7 +224,16 @@ async def test_a_server_that_is_not_there_is_told() -> None:
 async def test_a_server_somebody_runs_is_used(tmp_path: Path) -> None:
     port = _free_port()
     program = Path(sys.executable).with_name("chroma")
-    command = [program, "run", "--path", tmp_path, "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        str(program),
+        "run",
+        "--path",
+        str(tmp_path),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:  # noqa: ASYNC220
         try:
             store = _connected(port)
