@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tta_llm.rag._catalog import Catalog, digest, write_metadata
+from tta_llm.rag._metadata import Catalog, digest, write_metadata
 from tta_llm.rag.filters import Filter
 from tta_llm.rag.store import Match, Rows, Vectors
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tta_llm.rag._catalog import Catalog
+from tta_llm.rag._metadata import Catalog
 from tta_llm.rag.filters import Filter
 from tta_llm.rag.store import Match, Vectors
 

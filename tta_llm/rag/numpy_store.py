@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from tta_llm.core.threads import finish_in_thread
-from tta_llm.rag._catalog import write_metadata
 from tta_llm.rag._matrix import Matrix
+from tta_llm.rag._metadata import write_metadata
 from tta_llm.rag._vector_file import VectorFile
 from tta_llm.rag.documents import Metadata
 from tta_llm.rag.filters import Filter
