@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from tta_llm.cli import main
 from tta_llm.cli.app import app
-from tta_llm.cli.ask import default_folder
 from tta_llm.cli.output import plain
+from tta_llm.rag.places import default_folder
 
 Run = Callable[..., tuple[int, str, str]]
 QUESTION = "How long does the battery last?"
