@@ -1,38 +1,47 @@
-"""Chroma, embedded in this process, as a store that lasts."""
+"""Chroma as a store that lasts: embedded in this process, or a server that somebody runs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import MissingExtraError, TTAError
-from tta_llm.rag.documents import Chunk
-from tta_llm.rag.store import Match, Vectors, in_groups
+from tta_llm.rag._chroma_space import KINDS, ROWS, Space, collection_name, namespace_of
+from tta_llm.rag.documents import Metadata
+from tta_llm.rag.filters import Filter
+from tta_llm.rag.store import Match, Rows, Vectors
 
 if TYPE_CHECKING:
-    import chromadb
+    from chromadb.api import ClientAPI
 
 __all__ = ["ChromaStore"]
 
-_COLLECTION = "chunks"
+T = TypeVar("T")
+
 _GROUP = 1_000
 # Room to look around in for the nearest; a smaller graph search misses some of the first hundred.
-_SETTINGS: Any = {"hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200}}
+# Writing the graph out costs as much as building it where it happens at each thousandth row.
+_SETTINGS: Any = {
+    "hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200, "sync_threshold": 10_000}
+}
 
 
 class ChromaStore:
-    """Keeps chunks in a folder through Chroma's embedded store.
+    """Keeps vectors through Chroma, in a folder or on a server.
 
-    The vectors always come from outside, so Chroma never loads a model of its own, and its
-    telemetry is off.
+    The vectors always come from outside, so Chroma never loads a model of its own. Its telemetry is
+    off, and it gets no texts: it would index them, which takes most of its time and disk.
 
     Args:
         folder: Where it keeps its files; made when missing.
+        client: A client of your own in place of a folder; it is not closed.
 
     Raises:
         MissingExtraError: chromadb is not installed.
@@ -42,101 +51,179 @@ class ChromaStore:
         ```python
         import asyncio
         from tempfile import TemporaryDirectory
+        import numpy as np
         from tta_llm.rag import ChromaStore
 
-        async def count() -> int:
+        async def nearest() -> str:
             with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 store = ChromaStore(folder)
                 try:
-                    return len(await store.ids())
+                    await store.upsert("", ["a", "b"], np.eye(2), [{}, {}])
+                    return (await store.search("", np.eye(2)[0], 1))[0].id
                 finally:
                     await store.close()
 
-        assert asyncio.run(count()) == 0
+        assert asyncio.run(nearest()) == "a"
         ```
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(
+        self, folder: str | Path | None = None, *, client: ClientAPI | None = None
+    ) -> None:
+        if (folder is None) is (client is None):
+            raise ValueError("give ChromaStore a folder, or a client, and not both")
+        self._is_open = client is None
+        self._where = "Chroma" if folder is None else f"the store in {folder}"
         # Its type leaves `close` out.
-        self._client: Any = _open(Path(folder))
-        self._collection: chromadb.Collection = self._client.get_or_create_collection(
-            _COLLECTION, configuration=_SETTINGS, embedding_function=None
-        )
-        self._closed = False
+        self._client: Any = _open(Path(folder)) if folder is not None else client
+        self._missing: type[Exception] = _import()[0].errors.NotFoundError
+        self._spaces: dict[str, Space] = {}
 
-    async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Keep chunks with their vectors, one row each, in place of what had the same id."""
-        for first in range(0, len(chunks), _GROUP):
-            group = slice(first, first + _GROUP)
-            fields = _fields(chunks[group])
-            await finish_in_thread(
-                lambda rows=vectors[group], fields=fields: self._collection.upsert(
-                    embeddings=rows, **fields
-                )
+    @classmethod
+    def connect(
+        cls,
+        host: str,
+        port: int = 8000,
+        *,
+        ssl: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Use a Chroma server that somebody else runs; nothing here ever starts one.
+
+        Its namespaces are its clients' word: whoever reaches the server can read all of them.
+
+        Args:
+            host: The server's name or address.
+            port: The server's port.
+            ssl: Whether to speak HTTPS.
+            headers: Sent with each request, such as one with a token.
+
+        Raises:
+            MissingExtraError: chromadb is not installed.
+            TTAError: The server can't be reached.
+        """
+        chromadb, settings = _import()
+        where = f"the Chroma server at {host}:{port}"
+        with _told(where):
+            client = chromadb.HttpClient(
+                host=host, port=port, ssl=ssl, headers=dict(headers or {}), settings=settings
             )
+        store = cls(client=client)
+        store._is_open, store._where = True, where
+        return store
 
-    async def update(self, chunks: Sequence[Chunk]) -> None:
-        """Replace what is known of chunks that are kept already; their text and vector stay."""
-        for group in in_groups(chunks, _GROUP):
-            # Given a text, Chroma would embed it by a model of its own.
-            fields = _fields(group)
-            del fields["documents"]
-            await finish_in_thread(lambda fields=fields: self._collection.update(**fields))
+    async def upsert(
+        self, namespace: str, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]
+    ) -> None:
+        """Keep vectors, one row for each id, in place of what had the same id."""
+        for rows in Rows.checked(ids, vectors, metadata).cut(_GROUP):
+            await self._look(namespace, partial(Space.put, rows=rows), make=True)
 
-    async def delete(self, ids: Collection[str]) -> None:
-        """Forget chunks; an id that is not kept is no error."""
+    async def delete(self, namespace: str, ids: Collection[str]) -> None:
+        """Forget vectors; an id that is not kept is no error."""
         every = list(ids)
         for first in range(0, len(every), _GROUP):
-            await finish_in_thread(self._collection.delete, every[first : first + _GROUP])
+            group = every[first : first + _GROUP]
+            await self._look(namespace, partial(Space.remove, ids=group))
 
-    async def search(self, vector: Vectors, top_k: int) -> list[Match]:
-        """The chunks nearest to a vector, the nearest first."""
-        found = await finish_in_thread(
-            lambda: self._collection.query(
-                query_embeddings=vector[np.newaxis], n_results=top_k, include=["distances"]
-            )
-        )
-        if not found["ids"]:
+    async def search(
+        self, namespace: str, vector: Vectors, top_k: int, where: Filter | None = None
+    ) -> list[Match]:
+        """The vectors nearest to one, the nearest first, among those that meet the filter."""
+        if top_k < 1:
             return []
-        pairs = zip(found["ids"][0], found["distances"][0], strict=True)
-        return [Match(each, 1.0 - distance) for each, distance in pairs]
+        query = np.asarray(vector, np.float32)
+        look = partial(Space.nearest, vector=query, top_k=top_k, where=where)
+        return await self._look(namespace, look) or []
 
-    async def ids(self) -> set[str]:
-        """The ids of all chunks that are kept."""
-        return set((await finish_in_thread(lambda: self._collection.get(include=[])))["ids"])
+    async def vectors(self, namespace: str, ids: Sequence[str]) -> dict[str, Vectors]:
+        """The vectors of those ids that are kept."""
+        return await self._look(namespace, partial(Space.vectors, ids=list(ids))) or {}
 
-    async def chunks(self) -> list[Chunk]:
-        """All chunks that are kept, in no particular order."""
-        return await finish_in_thread(self._read_all)  # type: ignore[no-any-return]
+    async def ids(self, namespace: str) -> set[str]:
+        """All ids of a namespace."""
+        return await self._look(namespace, Space.ids) or set()
+
+    async def namespaces(self) -> set[str]:
+        """Those that hold anything."""
+        return await self._call(self._namespaces)
+
+    async def drop(self, namespace: str) -> None:
+        """Forget all of a namespace at once."""
+        await self._look(namespace, partial(Space.drop, client=self._client))
+        self._spaces.pop(namespace, None)
 
     async def close(self) -> None:
         """End Chroma's threads and close its files; closing twice is no error."""
-        if not self._closed:
-            self._closed = True
-            await finish_in_thread(self._client.close)
+        if self._is_open:
+            self._is_open = False
+            await self._call(partial(_close, self._client))
 
-    def _read_all(self) -> list[Chunk]:
-        chunks: list[Chunk] = []
-        while True:
-            page = self._collection.get(
-                limit=_GROUP, offset=len(chunks), include=["documents", "metadatas"]
-            )
-            rows = zip(page["ids"], page["documents"] or (), page["metadatas"] or (), strict=True)
-            chunks.extend(_chunk(*row) for row in rows)
-            if len(page["ids"]) < _GROUP:
-                return chunks
+    # ---------------------------------------------------------------------------- in the threads
+
+    async def _look(
+        self, namespace: str, look: Callable[[Space], T], *, make: bool = False
+    ) -> T | None:
+        def work() -> T | None:
+            try:
+                return _at(self._space(namespace, make=make), look)
+            except self._missing:
+                # Another client has dropped it, and may have made it anew.
+                self._spaces.pop(namespace, None)
+                return _at(self._space(namespace, make=make), look)
+
+        return await self._call(work)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        def told() -> T:
+            with _told(self._where):
+                return work()
+
+        return await finish_in_thread(told)  # type: ignore[no-any-return]
+
+    def _space(self, namespace: str, *, make: bool) -> Space | None:
+        if namespace not in self._spaces:
+            find = self._make if make else self._find
+            try:
+                self._spaces[namespace] = Space(find(ROWS, namespace), find(KINDS, namespace))
+            except self._missing:
+                return None
+        return self._spaces[namespace]
+
+    def _find(self, prefix: str, namespace: str) -> Any:
+        name = collection_name(prefix, namespace)
+        return self._client.get_collection(name, embedding_function=None)
+
+    def _make(self, prefix: str, namespace: str) -> Any:
+        return self._client.get_or_create_collection(
+            collection_name(prefix, namespace),
+            metadata={"namespace": json.dumps(namespace)},
+            configuration=_SETTINGS,
+            embedding_function=None,
+        )
+
+    def _namespaces(self) -> set[str]:
+        ours = ((namespace_of(each), each) for each in self._client.list_collections())
+        return {name for name, each in ours if name is not None and each.count()}
 
 
-def _open(folder: Path) -> chromadb.api.ClientAPI:
+def _at(space: Space | None, look: Callable[[Space], T]) -> T | None:
+    return None if space is None else look(space)
+
+
+def _import() -> tuple[Any, Any]:
     try:
         import chromadb  # noqa: PLC0415 - an extra
         from chromadb.config import Settings  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("the Chroma store", "chroma") from error
+    return chromadb, Settings(anonymized_telemetry=False)
+
+
+def _open(folder: Path) -> ClientAPI:
+    chromadb, settings = _import()
     try:
-        return chromadb.PersistentClient(
-            path=str(folder), settings=Settings(anonymized_telemetry=False)
-        )
+        return chromadb.PersistentClient(path=str(folder), settings=settings)  # type: ignore[no-any-return]
     # Chroma's own errors have no common base, and its Rust part raises more.
     except Exception as error:
         raise TTAError(
@@ -144,41 +231,24 @@ def _open(folder: Path) -> chromadb.api.ClientAPI:
         ) from error
 
 
-def _fields(chunks: Sequence[Chunk]) -> dict[str, Any]:
-    return {
-        "ids": [chunk.id for chunk in chunks],
-        "documents": [chunk.text for chunk in chunks],
-        "metadatas": [_metadata(chunk) for chunk in chunks],
-    }
+def _close(client: Any) -> None:
+    client.close()
+    # Chroma leaves the connections to a server open, its own and those of its administration.
+    for each in (client, getattr(client, "_admin_client", None)):
+        session = getattr(getattr(each, "_server", None), "_session", None)
+        if session is not None:
+            session.close()
 
 
-def _metadata(chunk: Chunk) -> dict[str, str | int]:
-    """What Chroma keeps beside the text: it takes plain values, and none that are None."""
-    values: dict[str, str | int | None] = {
-        "path": chunk.path,
-        "title": chunk.title,
-        "headings": json.dumps(chunk.headings),
-        "start": chunk.start,
-        "end": chunk.end,
-        "line_start": chunk.line_start,
-        "line_end": chunk.line_end,
-        "page": chunk.page,
-        "rows": json.dumps(chunk.rows) if chunk.rows else None,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _chunk(name: str, text: str, metadata: Any) -> Chunk:
-    return Chunk(
-        id=name,
-        path=metadata["path"],
-        title=metadata["title"],
-        headings=tuple(json.loads(metadata["headings"])),
-        text=text,
-        start=metadata["start"],
-        end=metadata["end"],
-        line_start=metadata.get("line_start"),
-        line_end=metadata.get("line_end"),
-        page=metadata.get("page"),
-        rows=tuple(json.loads(metadata.get("rows", "[]"))),
-    )
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Say of what Chroma raises where it was."""
+    try:
+        yield
+    except Exception as error:
+        if "dimension" in str(error):
+            raise ValueError(
+                f"{where} has vectors of another length ({error}): use one embedder, or another "
+                "namespace"
+            ) from error
+        raise TTAError(f"{where} failed: {error}") from error

@@ -1,22 +1,24 @@
-"""Where chunks and their vectors are kept: the protocol, and a store in memory that is exact."""
+"""Where vectors are kept: the protocol that every store keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tta_llm.rag.documents import Chunk
+from tta_llm.rag.documents import Metadata
+from tta_llm.rag.filters import Filter
 
-__all__ = ["Match", "MemoryStore", "VectorStore", "Vectors"]
+__all__ = ["Match", "Rows", "VectorStore", "Vectors"]
 
 Vectors: TypeAlias = NDArray[np.float32]
+"""One vector, or a matrix with one in each row."""
 
 
 class Match(NamedTuple):
-    """A chunk that a search found, with the cosine between its vector and the query's."""
+    """What a search found, with the cosine between its vector and the query's."""
 
     id: str
     score: float
@@ -25,83 +27,94 @@ class Match(NamedTuple):
 class VectorStore(Protocol):
     """What an index needs from a store; any class with these methods is one.
 
-    Vectors come from the index and have unit length; a store never computes any.
+    Vectors come from the index and have unit length; a store never computes any. Texts stay with
+    the index: a store has vectors, and the metadata by which a search is narrowed. Any text is a
+    namespace, any that is not empty an id, and no call reaches beyond its namespace.
+
+    `tta_llm.testing.VectorStoreContract` tests one that you write; an entry point in the group
+    `tta_llm.vector_stores` gives it a name.
     """
 
-    async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Keep chunks with their vectors, one row each, in place of what had the same id."""
+    async def upsert(
+        self, namespace: str, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]
+    ) -> None:
+        """Keep vectors, one row for each id, in place of what had the same id.
 
-    async def update(self, chunks: Sequence[Chunk]) -> None:
-        """Replace what is known of chunks that are kept already; their text and vector stay."""
+        Raises:
+            ValueError: The three are not of one length, or the vectors of another than those there.
+        """
 
-    async def delete(self, ids: Collection[str]) -> None:
-        """Forget chunks; an id that is not kept is no error."""
+    async def delete(self, namespace: str, ids: Collection[str]) -> None:
+        """Forget vectors; an id that is not kept is no error."""
 
-    async def search(self, vector: Vectors, top_k: int) -> list[Match]:
-        """The chunks nearest to a vector, the nearest first."""
+    async def search(
+        self, namespace: str, vector: Vectors, top_k: int, where: Filter | None = None
+    ) -> list[Match]:
+        """The vectors nearest to one, the nearest first, among those that meet the filter."""
 
-    async def ids(self) -> set[str]:
-        """The ids of all chunks that are kept."""
+    async def vectors(self, namespace: str, ids: Sequence[str]) -> dict[str, Vectors]:
+        """The vectors of those ids that are kept."""
 
-    async def chunks(self) -> list[Chunk]:
-        """All chunks that are kept, in no particular order."""
+    async def ids(self, namespace: str) -> set[str]:
+        """All ids of a namespace."""
+
+    async def namespaces(self) -> set[str]:
+        """Those that hold anything."""
+
+    async def drop(self, namespace: str) -> None:
+        """Forget all of a namespace at once."""
 
     async def close(self) -> None:
         """Let go of files and memory; closing twice is no error."""
 
 
-class MemoryStore:
-    """Keeps everything in memory and compares with every vector: exact, and gone with the process.
+class Rows(NamedTuple):
+    """What is to be kept, checked, for those who write a store.
 
     Example:
         ```python
-        import asyncio
-        from tta_llm.rag import MemoryStore
+        import numpy as np
+        from tta_llm.rag.store import Rows
 
-        assert asyncio.run(MemoryStore().ids()) == set()
+        rows = Rows.checked(["a", "b", "a"], np.eye(3), [{"n": 1}, {"n": 2}, {"n": 3}])
+        assert list(rows.ids) == ["b", "a"]
+        assert rows.metadata[1] == {"n": 3}
         ```
     """
 
-    def __init__(self) -> None:
-        self._chunks: dict[str, Chunk] = {}
-        self._vectors: dict[str, Vectors] = {}
+    ids: Sequence[str]
+    vectors: Vectors
+    metadata: Sequence[Metadata]
 
-    async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Keep chunks with their vectors, one row each, in place of what had the same id."""
-        for chunk, vector in zip(chunks, vectors, strict=True):
-            self._chunks[chunk.id], self._vectors[chunk.id] = chunk, vector
+    @classmethod
+    def checked(
+        cls, ids: Sequence[str], vectors: NDArray[np.floating], metadata: Sequence[Metadata]
+    ) -> Rows:
+        """Check them; of several rows with one id, the last stays.
 
-    async def update(self, chunks: Sequence[Chunk]) -> None:
-        """Replace what is known of chunks that are kept already; their text and vector stay."""
-        self._chunks.update((chunk.id, chunk) for chunk in chunks if chunk.id in self._chunks)
+        Raises:
+            ValueError: They don't go together, an id is empty, or a vector holds no number.
+        """
+        matrix: Vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if matrix.ndim != 2 or not len(ids) == len(matrix) == len(metadata):
+            raise ValueError(
+                f"{len(ids)} ids and {len(metadata)} metadata don't go with vectors of shape "
+                f"{matrix.shape}: give one row for each id"
+            )
+        if not all(ids):
+            raise ValueError("an id is empty: give each vector one")
+        # The sum is no number if any is none, and takes no memory.
+        if not np.isfinite(matrix.sum(dtype=np.float64)):
+            raise ValueError("the vectors hold infinities or what is no number")
+        last = {each: place for place, each in enumerate(ids)}
+        if len(last) == len(ids):
+            return cls(ids, matrix, metadata)
+        places = sorted(last.values())
+        return cls(
+            [ids[place] for place in places], matrix[places], [metadata[place] for place in places]
+        )
 
-    async def delete(self, ids: Collection[str]) -> None:
-        """Forget chunks; an id that is not kept is no error."""
-        for each in ids:
-            self._chunks.pop(each, None)
-            self._vectors.pop(each, None)
-
-    async def search(self, vector: Vectors, top_k: int) -> list[Match]:
-        """The chunks nearest to a vector, the nearest first."""
-        if not self._vectors:
-            return []
-        scores = np.stack(list(self._vectors.values())) @ vector
-        ids = list(self._vectors)
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return [Match(ids[place], float(scores[place])) for place in best]
-
-    async def ids(self) -> set[str]:
-        """The ids of all chunks that are kept."""
-        return set(self._chunks)
-
-    async def chunks(self) -> list[Chunk]:
-        """All chunks that are kept."""
-        return list(self._chunks.values())
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
-
-
-def in_groups(items: Sequence[Chunk], size: int) -> Iterable[Sequence[Chunk]]:
-    """Cut a sequence into slices of at most `size`."""
-    return (items[first : first + size] for first in range(0, len(items), size))
+    def cut(self, size: int) -> list[Rows]:
+        """Cut them into pieces of at most so many rows."""
+        pieces = [slice(first, first + size) for first in range(0, len(self.ids), size)]
+        return [Rows(self.ids[each], self.vectors[each], self.metadata[each]) for each in pieces]
