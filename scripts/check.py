@@ -1,8 +1,8 @@
-"""Run what CI runs, step by step, and say at the end how each step went.
+"""Run what CI runs, two steps at a time, and say at the end how each step went.
 
 `python scripts/check.py` runs all steps, `python scripts/check.py lint types` only these. Tests run
 in random order with random data; the seed stands in the printed command, and `--seed` brings a run
-back.
+back: each step is a process of its own, so its order does not depend on what runs beside it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 
-# What has a step of its own.
-OWN_STEPS = ("tests/docs", "tests/real", "tests/test_examples.py")
+# What has a step of its own. The step "types" checks the files of tests/typing.
+OWN_STEPS = (
+    *("tests/docs", "tests/properties", "tests/real"),
+    *("tests/storms", "tests/test_examples.py", "tests/typing"),
+)
 
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 
@@ -35,24 +40,25 @@ def pytest(seed: int, *options: str, python: str = PYTHON) -> Command:
 
 
 def steps(seed: int) -> dict[str, list[Command]]:
-    """All steps by name; the tests come last, so that a run ends with pytest's closing line."""
+    """All steps by name: what fails at once, then the longest, so that none ends alone."""
     return {
         "format": [(PYTHON, "-m", "ruff", "format", "--check", ".")],
         "lint": [(PYTHON, "-m", "ruff", "check", ".")],
+        "tests": [pytest(seed, *(f"--ignore={each}" for each in OWN_STEPS))],
+        "properties": [pytest(seed, "tests/properties", "tests/storms")],
+        "lowest": lowest(seed),
         # mypy reads all our code, pyright what our users' checkers see of it.
         "types": [
             (PYTHON, "-m", "mypy"),
             (PYTHON, "-m", "basedpyright"),
             (PYTHON, "-m", "basedpyright", "--verifytypes", "tta_llm", "--ignoreexternal"),
         ],
-        "imports": [("lint-imports", "--no-cache")],
-        "wheel": [(PYTHON, "scripts/check_wheel.py")],
-        "lowest": lowest(seed),
-        "docs": [pytest(seed, "tests/docs")],
-        "examples": [pytest(seed, "tests/test_examples.py")],
-        "google-old": google_old(seed),
         "real": real(seed),
-        "tests": [pytest(seed, *(f"--ignore={each}" for each in OWN_STEPS))],
+        "docs": [pytest(seed, "tests/docs")],
+        "google-old": google_old(seed),
+        "examples": [pytest(seed, "tests/test_examples.py")],
+        "wheel": [(PYTHON, "scripts/check_wheel.py")],
+        "imports": [("lint-imports", "--no-cache")],
     }
 
 
@@ -76,11 +82,13 @@ def lowest(seed: int) -> list[Command]:
     """The fast tests with the lowest versions that pyproject.toml promises.
 
     They are tested on the lowest Python, for which they have wheels. An old dependency may warn
-    about itself, so warnings are no errors here.
+    about itself, so warnings are no errors here. The laws are left out: they are about our own
+    code, in virtual time, and ask little of a dependency.
     """
     if sys.version_info[:2] != (3, 11):
         return [(PYTHON, "-c", "print('left out: lowest versions are tested on Python 3.11 only')")]
-    quick = ("-o", "filterwarnings=", "-m", "not slow", "--ignore=tests/docs")
+    left_out = ("--ignore=tests/docs", "--ignore=tests/properties")
+    quick = ("-o", "filterwarnings=", "-m", "not slow", *left_out)
     return [
         ("sh", "scripts/make-env.sh", ".cache/lowest", "requirements/lowest.txt", "-e", "."),
         ("env", "HYPOTHESIS_PROFILE=dev", *pytest(seed, *quick, python=".cache/lowest/bin/python")),
@@ -96,24 +104,23 @@ def on_python(name: str, seed: int) -> list[Command]:
     make = ("sh", "scripts/make-env.sh", f".cache/{name}", "requirements/dev.txt", "-e", ".")
     return [
         ("env", f"PYTHON={found.stdout.strip()}", *make),
-        pytest(seed, python=f".cache/{name}/bin/python"),
+        pytest(seed, "--ignore=tests/typing", python=f".cache/{name}/bin/python"),
     ]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step went: `last_line` is what its tool said at the end."""
+    """How a step went, and what its tools said."""
 
     name: str
     passed: bool
     seconds: float
-    last_line: str
+    lines: list[str]
 
 
-def run_command(command: Command) -> tuple[bool, str]:
-    """Run one command, showing its output as it comes."""
-    print(f"$ {shlex.join(command)}", flush=True)
-    last_line = ""
+def run_command(command: Command, show: Callable[[str], None]) -> bool:
+    """Run one command, and show each line of its output."""
+    show(f"$ {shlex.join(command)}")
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -124,21 +131,37 @@ def run_command(command: Command) -> tuple[bool, str]:
         errors="replace",
     ) as process:
         for line in process.stdout or ():
-            print(line, end="", flush=True)
-            last_line = line.strip() or last_line
-    return process.returncode == 0, last_line
+            show(line.rstrip("\n"))
+    return process.returncode == 0
 
 
-def run_step(name: str, commands: list[Command]) -> Outcome:
+def run_step(name: str, commands: list[Command], *, live: bool) -> Outcome:
     """Run a step's commands up to the first that fails."""
-    print(f"\n--- {name}", flush=True)
+    lines: list[str] = []
+
+    def show(line: str) -> None:
+        lines.append(line)
+        if live:
+            print(line, flush=True)
+
     start = time.monotonic()
-    passed, last_line = True, ""
-    for command in commands:
-        passed, last_line = run_command(command)
-        if not passed:
-            break
-    return Outcome(name, passed, time.monotonic() - start, last_line)
+    show(f"\n--- {name}")
+    passed = all(run_command(command, show) for command in commands)
+    return Outcome(name, passed, time.monotonic() - start, lines)
+
+
+def run_steps(chosen: dict[str, list[Command]], jobs: int) -> list[Outcome]:
+    """Run so many steps at a time; what runs beside others is shown when it has ended."""
+    live = jobs == 1 or len(chosen) == 1
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = [pool.submit(run_step, name, chosen[name], live=live) for name in chosen]
+        try:
+            for run in as_completed(runs):
+                if not live:
+                    print("\n".join(run.result().lines), flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)  # who breaks off waits for no further step
+    return [run.result() for run in runs]
 
 
 def summarise(outcomes: list[Outcome], seed: int) -> int:
@@ -150,7 +173,8 @@ def summarise(outcomes: list[Outcome], seed: int) -> int:
         print(f"{len(failed)} of {len(outcomes)} steps failed; run them again with: {again}")
     for outcome in outcomes:
         verdict = "ok" if outcome.passed else "FAILED"
-        print(f"{outcome.name:10} {verdict:6} {outcome.seconds:6.1f} s  {outcome.last_line}")
+        said = next(line.strip() for line in reversed(outcome.lines) if line.strip())
+        print(f"{outcome.name:10} {verdict:6} {outcome.seconds:6.1f} s  {said}")
     return 1 if failed else 0
 
 
@@ -158,6 +182,7 @@ def main() -> int:
     """Run the named steps, or all but those on other Pythons."""
     parser = argparse.ArgumentParser(description="Run the project's checks.")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    parser.add_argument("--jobs", type=int, default=2, help="how many steps at a time")
     parser.add_argument("steps", nargs="*", metavar="step", help="default: all but the Pythons")
     options = parser.parse_args()
     known = steps(options.seed)
@@ -168,7 +193,8 @@ def main() -> int:
     # The environment of this script decides what is run and imported.
     os.environ["PATH"] = os.pathsep.join([str(Path(PYTHON).parent), os.environ["PATH"]])
     os.environ.pop("PYTHONPATH", None)
-    return summarise([run_step(name, known[name]) for name in chosen], options.seed)
+    outcomes = run_steps({name: known[name] for name in chosen}, options.jobs)
+    return summarise(outcomes, options.seed)
 
 
 if __name__ == "__main__":

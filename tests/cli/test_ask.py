@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from tta_llm.cli import main
 from tta_llm.cli.app import app
-from tta_llm.cli.ask import default_folder
 from tta_llm.cli.output import plain
+from tta_llm.rag.places import default_folder
 
 Run = Callable[..., tuple[int, str, str]]
 QUESTION = "How long does the battery last?"
@@ -238,13 +238,16 @@ def test_interrupt_ends_with_130(tmp_path: Path) -> None:
     for number in range(300):
         (docs / f"{number}.md").write_text(f"# {number}\n\n" + f"Word {number} and more. " * 60)
     asked = command("ask", "x", "--docs", docs, "--index", tmp_path / "i", "--json")
-    process = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    manifest = tmp_path / "i" / "manifest.sqlite3"
-    while not manifest.exists():
-        time.sleep(0.05)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        manifest = tmp_path / "i" / "manifest.sqlite3"
+        while not manifest.exists():
+            time.sleep(0.05)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        try:
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (130, b"")
     assert json.loads(out)["exit_code"] == 130
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -49,17 +49,44 @@ def tta(
     """Build and ask LLM pipelines."""
 
 
+_Docs = Annotated[
+    Path,
+    typer.Option(
+        help="A folder of documents, or one document: Markdown, text, HTML, PDF and more.",
+        show_default=False,
+    ),
+]
+_Index = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where the index is kept. Without it: in the cache folder of your account.",
+        show_default=False,
+    ),
+]
+_Store = Annotated[
+    str | None,
+    typer.Option(
+        help="What keeps the vectors: chroma, numpy or what a package adds. Without it: what the "
+        "index was made with, or chroma.",
+        show_default=False,
+    ),
+]
+_Where = Annotated[
+    str | None,
+    typer.Option(
+        help="Only documents that match, as in 'year >= 2024 and kind == \"pdf\"'.",
+        show_default=False,
+    ),
+]
+_Rebuild = Annotated[bool, typer.Option("--rebuild", help="Embed all documents anew.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
+
+
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
     *,
-    docs: Annotated[
-        Path,
-        typer.Option(
-            help="A folder of Markdown, text, HTML and PDF files, or one such file.",
-            show_default=False,
-        ),
-    ],
+    docs: _Docs,
     model: Annotated[
         str | None,
         typer.Option(
@@ -78,20 +105,14 @@ def ask(
             show_default=False,
         ),
     ] = None,
-    index: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where the index is kept. Without it: in the cache folder of your account.",
-            show_default=False,
-        ),
-    ] = None,
+    index: _Index = None,
+    store: _Store = None,
     top_k: Annotated[
         int, typer.Option(min=1, max=50, help="How many passages the answer may rest on.")
     ] = 6,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Embed all documents anew.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object, for scripts.")
-    ] = False,
+    where: _Where = None,
+    rebuild: _Rebuild = False,
+    as_json: _AsJson = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more, on stderr.")] = False,
 ) -> None:
     """Answer a question from your documents, with the places that say so.
@@ -104,22 +125,88 @@ def ask(
     """
     # Imported here, because it loads for a second what `tta --version` and `--help` don't need.
     from tta_llm.cli.ask import AskOptions, run_ask  # noqa: PLC0415
+    from tta_llm.cli.documents import Documents  # noqa: PLC0415
 
-    # Where the system's encoding is not UTF-8, what was typed arrives as bytes in disguise.
-    question = os.fsencode(question).decode("utf-8", "replace")
     options = AskOptions(
-        question,
-        docs,
+        _typed(question),
+        Documents(docs, index, store, rebuild),
         model,
         base_url,
-        index,
         top_k,
-        rebuild=rebuild,
+        where,
         as_json=as_json,
         verbose=verbose,
     )
+    _leave(lambda: run_ask(options), as_json=as_json)
+
+
+@app.command()
+def ingest(
+    docs: Annotated[
+        Path, typer.Argument(help="A folder of documents, or one document.", show_default=False)
+    ],
+    *,
+    index: _Index = None,
+    store: _Store = None,
+    rebuild: _Rebuild = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Take documents into an index, so that questions find it up to date.
+
+    What did not change costs nothing; what is gone is forgotten. A run that was broken off goes on
+    where it stopped.
+
+    Exit codes: 0 done; 1 something failed, or nothing can be read; 2 wrong usage; 4 done, but some
+    documents could not be read; 130 interrupted.
+    """
+    from tta_llm.cli.documents import Documents  # noqa: PLC0415
+    from tta_llm.cli.ingest import IngestOptions, run_ingest  # noqa: PLC0415
+
+    options = IngestOptions(Documents(docs, index, store, rebuild), as_json=as_json)
+    _leave(lambda: run_ingest(options), as_json=as_json)
+
+
+@app.command()
+def search(
+    question: Annotated[str, typer.Argument(help="What you look for.", show_default=False)],
+    *,
+    docs: _Docs,
+    index: _Index = None,
+    store: _Store = None,
+    top_k: Annotated[int, typer.Option(min=1, max=100, help="How many passages to show.")] = 6,
+    where: _Where = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why each was found, stage by stage.")
+    ] = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Show the passages that bear on a question.
+
+    Exit codes: 0 found; 1 something failed; 2 wrong usage; 3 nothing found; 4 found, but some
+    documents could not be read; 130 interrupted.
+    """
+    from tta_llm.cli.documents import Documents  # noqa: PLC0415
+    from tta_llm.cli.search import SearchOptions, run_search  # noqa: PLC0415
+
+    options = SearchOptions(
+        _typed(question),
+        Documents(docs, index, store),
+        top_k,
+        where,
+        explain=explain,
+        as_json=as_json,
+    )
+    _leave(lambda: run_search(options), as_json=as_json)
+
+
+def _typed(text: str) -> str:
+    """Where the system's encoding is not UTF-8, what was typed arrives as bytes in disguise."""
+    return os.fsencode(text).decode("utf-8", "replace")
+
+
+def _leave(run: Callable[[], int], *, as_json: bool) -> NoReturn:
     try:
-        raise typer.Exit(run_ask(options))
+        raise typer.Exit(run())
     except KeyboardInterrupt:  # typer would leave without a word
         print_error("interrupted", "KeyboardInterrupt", Exit.INTERRUPTED, as_json=as_json)
         raise typer.Exit(Exit.INTERRUPTED) from None

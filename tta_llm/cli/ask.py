@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
+from tta_llm.cli.documents import Documents, counts, read_filter, report_fields
 from tta_llm.cli.exits import Exit, UsageError
-from tta_llm.cli.output import plain, print_json, print_text
+from tta_llm.cli.output import print_json, print_text
 from tta_llm.core import WorkflowContext
-from tta_llm.errors import DocumentError
 from tta_llm.providers import ChatModel, OpenAIChatModel, chat_model
 from tta_llm.rag.answer import Answer, Citation
 from tta_llm.rag.documents import describe_location
-from tta_llm.rag.index import Index
-from tta_llm.rag.ingest import IngestDocuments, IngestReport
-from tta_llm.rag.ingest import Progress as Step
 from tta_llm.rag.pipeline import rag_pipeline
+from tta_llm.rag.query import Query
+from tta_llm.rag.report import IngestReport
 
 __all__ = ["AskOptions", "run_ask"]
 
@@ -44,12 +35,11 @@ class AskOptions:
     """What the command line said."""
 
     question: str
-    docs: Path
+    documents: Documents
     model: str | None
     base_url: str | None
-    index: Path | None
     top_k: int
-    rebuild: bool
+    where: str | None
     as_json: bool
     verbose: bool
 
@@ -57,7 +47,6 @@ class AskOptions:
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     options: AskOptions
-    folder: Path
     report: IngestReport
     answer: Answer
     seconds: float
@@ -72,14 +61,9 @@ class _Outcome:
     def notes(self) -> tuple[str, ...]:
         return self.answer.notes if self.answer.model else (*self.answer.notes, _NO_MODEL)
 
-    def path(self, below: str) -> str:
-        """A document's path as it can be opened from where the command was typed."""
-        docs = self.options.docs
-        return (docs / below).as_posix() if docs.is_dir() else docs.as_posix()
-
     def location(self, citation: Citation) -> str:
         place = (citation.line_start, citation.line_end, citation.page)
-        return describe_location(self.path(citation.path), *place)
+        return describe_location(self.options.documents.path(citation.path), *place)
 
 
 def run_ask(options: AskOptions) -> int:
@@ -91,10 +75,7 @@ def run_ask(options: AskOptions) -> int:
     """
     if not options.question.strip():
         raise UsageError('the question is empty; ask something, as in: tta ask "..." --docs PATH')
-    if not options.docs.exists():
-        raise UsageError(
-            f"there is no file or folder {str(options.docs)!r}; give --docs one that is there"
-        )
+    options.documents.check()
     outcome = asyncio.run(_ask(options))
     if options.as_json:
         print_json(_as_json(outcome))
@@ -128,72 +109,25 @@ async def _first_model(base_url: str) -> str:
     return f"openai:{names[0]}"
 
 
-def default_folder(docs: Path) -> Path:
-    """Where the index of these documents is kept when nobody says where: in the user's cache."""
-    home = Path.home()
-    if sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        cache = home / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    key = hashlib.sha256(os.fsencode(docs.resolve())).hexdigest()[:16]
-    return cache / "tta" / "index" / key
-
-
 async def _ask(options: AskOptions) -> _Outcome:
     started = time.perf_counter()
+    query = Query(options.question, where=read_filter(options.where))
     model = await _model(options)
-    folder = options.index or default_folder(options.docs)
-    context = WorkflowContext()
     try:
-        async with Index.open(folder) as index:
-            with _bar(options) as on_progress:
-                ingest = IngestDocuments(index, rebuild=options.rebuild, on_progress=on_progress)
-                report = await ingest.execute(options.docs, context)
-            if not report.documents:
-                raise DocumentError(_nothing_read(options, report))
+        async with options.documents.opened(quiet=options.as_json) as (index, report):
             pipeline = rag_pipeline(index, model, top_k=options.top_k)
-            answer = await pipeline.execute(options.question, context)
+            answer = await pipeline.execute(query, WorkflowContext())
     finally:
         if model is not None:
             await model.aclose()
-    return _Outcome(options, folder, report, answer, time.perf_counter() - started)
-
-
-def _nothing_read(options: AskOptions, report: IngestReport) -> str:
-    reasons = "".join(f"\n  {each.path} {each.reason}" for each in report.skipped)
-    return (
-        f"there is nothing to read in {str(options.docs)!r}: {report.ignored} files are of other "
-        f"types, {len(report.skipped)} can't be read{reasons}"
-    )
-
-
-@contextmanager
-def _bar(options: AskOptions) -> Iterator[Callable[[Step], None]]:
-    """A progress bar while somebody watches, and there is something to wait for."""
-    if options.as_json or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    columns = (
-        TextColumn("reading {task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-    )
-    with Progress(
-        *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True
-    ) as progress:
-        task = progress.add_task("documents", total=None)
-        yield lambda step: progress.update(
-            task, description=plain(step.path), completed=step.done, total=step.total
-        )
+    return _Outcome(options, report, answer, time.perf_counter() - started)
 
 
 def _print(outcome: _Outcome) -> None:
     options, report, answer = outcome.options, outcome.report, outcome.answer
     if options.verbose:
-        print_text(f"index: {outcome.folder}", to_stderr=True)
-        print_text(_counts(report), to_stderr=True)
+        print_text(f"index: {options.documents.folder}", to_stderr=True)
+        print_text(counts(report), to_stderr=True)
     print_text(answer.text)
     if answer.citations:
         print_text("")
@@ -205,23 +139,13 @@ def _print(outcome: _Outcome) -> None:
         print_text(note)
     if answer.model:
         print_text(f"Answered by {answer.model}.")
-    for skipped in report.skipped:
-        print_text(f"skipped: {outcome.path(skipped.path)} {skipped.reason}", to_stderr=True)
+    options.documents.print_skipped(report)
     if options.verbose:
         print_text(f"{outcome.seconds:.1f} s", to_stderr=True)
 
 
-def _counts(report: IngestReport) -> str:
-    return (
-        f"documents: {report.documents} ({report.added} new, {report.changed} changed, "
-        f"{report.unchanged} unchanged, {report.removed} removed, {len(report.skipped)} skipped, "
-        f"{report.ignored} of other types); chunks: {report.chunks} ({report.embedded} embedded, "
-        f"{report.seconds:.1f} s)"
-    )
-
-
 def _as_json(outcome: _Outcome) -> dict[str, Any]:
-    answer, report = outcome.answer, outcome.report
+    answer, report, documents = outcome.answer, outcome.report, outcome.options.documents
     return {
         "question": answer.question,
         "found": answer.found,
@@ -230,7 +154,7 @@ def _as_json(outcome: _Outcome) -> dict[str, Any]:
         "citations": [
             {
                 "number": each.number,
-                "path": outcome.path(each.path),
+                "path": documents.path(each.path),
                 "line_start": each.line_start,
                 "line_end": each.line_end,
                 "page": each.page,
@@ -241,20 +165,8 @@ def _as_json(outcome: _Outcome) -> dict[str, Any]:
             for each in answer.citations
         ],
         "notes": list(outcome.notes),
-        "skipped": [
-            {"path": outcome.path(each.path), "reason": each.reason} for each in report.skipped
-        ],
-        "indexed": {
-            "folder": str(outcome.folder),
-            "documents": report.documents,
-            "chunks": report.chunks,
-            "added": report.added,
-            "changed": report.changed,
-            "unchanged": report.unchanged,
-            "removed": report.removed,
-            "embedded": report.embedded,
-            "ignored": report.ignored,
-        },
+        "skipped": documents.skipped(report),
+        "indexed": {"folder": str(documents.folder), **report_fields(report)},
         "seconds": {"ingest": round(report.seconds, 3), "total": round(outcome.seconds, 3)},
         "exit_code": int(outcome.code),
     }

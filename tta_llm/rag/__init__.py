@@ -13,19 +13,34 @@ if TYPE_CHECKING:
     from tta_llm.rag.chroma_store import ChromaStore
     from tta_llm.rag.chunking import Chunker, count_tokens, split_sentences
     from tta_llm.rag.documents import Chunk, Document, Heading, Metadata, Span
+    from tta_llm.rag.explain import Explanation, explain
     from tta_llm.rag.extract import ExtractAnswer
+    from tta_llm.rag.filters import Filter, field
+    from tta_llm.rag.fusion import Fuse
     from tta_llm.rag.generate import GenerateAnswer
     from tta_llm.rag.index import Index
-    from tta_llm.rag.ingest import IngestDocuments, IngestReport, Progress, Skipped
-    from tta_llm.rag.lexical import LexicalIndex
+    from tta_llm.rag.ingest import IngestDocuments
+    from tta_llm.rag.lexical import LANGUAGES, LexicalIndex
     from tta_llm.rag.loading import read_document
-    from tta_llm.rag.manifest import Manifest
-    from tta_llm.rag.pipeline import rag_pipeline
+    from tta_llm.rag.namespace import Namespace
+    from tta_llm.rag.numpy_store import NumpyStore
+    from tta_llm.rag.pipeline import hybrid_search, rag_pipeline, retrieval
+    from tta_llm.rag.query import Query
+    from tta_llm.rag.report import IngestReport, Progress, Skipped
     from tta_llm.rag.rerank import RerankResults
-    from tta_llm.rag.search import EmbeddedQuery, EmbedQuery, Hit, SearchResult, SearchVectors
-    from tta_llm.rag.store import Match, MemoryStore, VectorStore
+    from tta_llm.rag.retriever import Retriever
+    from tta_llm.rag.search import (
+        EmbeddedQuery,
+        EmbedQuery,
+        Hit,
+        SearchResult,
+        SearchVectors,
+        SearchWords,
+    )
+    from tta_llm.rag.store import Match, VectorStore
 
 __all__ = [
+    "LANGUAGES",
     "Answer",
     "ChromaStore",
     "Chunk",
@@ -34,7 +49,10 @@ __all__ = [
     "Document",
     "EmbedQuery",
     "EmbeddedQuery",
+    "Explanation",
     "ExtractAnswer",
+    "Filter",
+    "Fuse",
     "GenerateAnswer",
     "Heading",
     "Hit",
@@ -42,21 +60,48 @@ __all__ = [
     "IngestDocuments",
     "IngestReport",
     "LexicalIndex",
-    "Manifest",
     "Match",
-    "MemoryStore",
     "Metadata",
+    "Namespace",
+    "NumpyStore",
     "Progress",
+    "Query",
     "RerankResults",
+    "Retriever",
     "SearchResult",
     "SearchVectors",
+    "SearchWords",
     "Skipped",
     "Span",
     "VectorStore",
+    "chroma_store",
+    "chunking",
     "count_tokens",
+    "documents",
+    "explain",
+    "extract",
+    "field",
+    "filters",
+    "fusion",
+    "generate",
+    "hybrid_search",
+    "index",
+    "ingest",
+    "lexical",
+    "loading",
+    "namespace",
+    "numpy_store",
+    "pipeline",
+    "query",
     "rag_pipeline",
     "read_document",
+    "report",
+    "rerank",
+    "retrieval",
+    "retriever",
+    "search",
     "split_sentences",
+    "store",
 ]
 
 _HOMES = {
@@ -64,17 +109,31 @@ _HOMES = {
     "chroma_store": ("ChromaStore",),
     "chunking": ("Chunker", "count_tokens", "split_sentences"),
     "documents": ("Chunk", "Document", "Heading", "Metadata", "Span"),
+    "explain": ("Explanation", "explain"),
     "extract": ("ExtractAnswer",),
     "generate": ("GenerateAnswer",),
     "index": ("Index",),
-    "ingest": ("IngestDocuments", "IngestReport", "Progress", "Skipped"),
-    "lexical": ("LexicalIndex",),
+    "filters": ("Filter", "field"),
+    "fusion": ("Fuse",),
+    "ingest": ("IngestDocuments",),
+    "lexical": ("LANGUAGES", "LexicalIndex"),
     "loading": ("read_document",),
-    "manifest": ("Manifest",),
-    "pipeline": ("rag_pipeline",),
+    "namespace": ("Namespace",),
+    "numpy_store": ("NumpyStore",),
+    "pipeline": ("hybrid_search", "rag_pipeline", "retrieval"),
+    "query": ("Query",),
+    "report": ("IngestReport", "Progress", "Skipped"),
     "rerank": ("RerankResults",),
-    "search": ("EmbedQuery", "EmbeddedQuery", "Hit", "SearchResult", "SearchVectors"),
-    "store": ("Match", "MemoryStore", "VectorStore"),
+    "retriever": ("Retriever",),
+    "search": (
+        "EmbedQuery",
+        "EmbeddedQuery",
+        "Hit",
+        "SearchResult",
+        "SearchVectors",
+        "SearchWords",
+    ),
+    "store": ("Match", "VectorStore"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

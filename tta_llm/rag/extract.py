@@ -83,7 +83,7 @@ class ExtractAnswer(WorkflowPrimitive[SearchResult, Answer]):
             return not_found(question.text)
         texts = [sentence.in_context for sentence in sentences]
         vectors = await self._index.embedder.execute(texts, context)
-        words = await self._index.lexical()
+        words = await self._index.namespace(question.namespace).words()
         covered = await finish_in_thread(_coverages, words, question.text, texts)
         ranked = sorted(
             (

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import Stemmer
 from numpy.typing import NDArray
 
 from tta_llm.rag.documents import Chunk
+from tta_llm.rag.postings import Postings
 from tta_llm.rag.store import Match
 
-__all__ = ["LexicalIndex", "terms"]
+__all__ = ["LANGUAGES", "LexicalIndex", "terms"]
+
+LANGUAGES: tuple[str, ...] = tuple(sorted(Stemmer.algorithms()))
+"""The languages that have a stemmer: those of Snowball."""
 
 _WORD = re.compile(r"\w+")
 # As if so many more chunks had none of the words: in a handful of chunks rarity says little.
@@ -36,22 +39,36 @@ _FUNCTION_WORDS = frozenset(
 )
 
 
-def terms(texts: Iterable[str]) -> list[list[str]]:
-    """The stems of the content words of each text, in their order."""
-    stem = Stemmer.Stemmer("english").stemWords
-    return [stem(_content_words(text)) for text in texts]
+def terms(texts: Iterable[str], language: str = "english") -> list[list[str]]:
+    """The stems of the content words of each text, in their order.
+
+    Args:
+        texts: The texts.
+        language: Whose stems, one of `LANGUAGES`; the words of grammar are left out in English
+            only, for elsewhere their being everywhere makes them count little.
+
+    Raises:
+        ValueError: There is no stemmer of the language.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"there is no stemmer for {language!r}; there are {', '.join(LANGUAGES)}")
+    stem = Stemmer.Stemmer(language).stemWords
+    dropped = _FUNCTION_WORDS if language == "english" else frozenset[str]()
+    return [stem([word for word in _words(text) if word not in dropped]) for text in texts]
 
 
-def _content_words(text: str) -> list[str]:
-    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    return [word for word in words if word not in _FUNCTION_WORDS]
+def _words(text: str) -> list[str]:
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 class LexicalIndex:
-    """BM25 over chunks under the names of their sections, with English stems.
+    """BM25 over chunks under the names of their sections, by the stems of their words.
+
+    Chunks may come and go; what is found is the same as if those that are there had come at once.
 
     Args:
         chunks: What is searched.
+        language: Whose stems, one of `LANGUAGES`.
 
     Example:
         ```python
@@ -64,66 +81,77 @@ class LexicalIndex:
         ```
     """
 
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
-        self.chunks: dict[str, Chunk] = {chunk.id: chunk for chunk in chunks}
-        self._ids = list(self.chunks)
-        words = terms(chunk.search_text for chunk in self.chunks.values())
-        self._frequency = Counter(word for each in words for word in set(each))
-        self._postings = _Postings(words)
+    def __init__(self, chunks: Sequence[Chunk] = (), *, language: str = "english") -> None:
+        self.language = language
+        self._numbers: dict[str, int] = {}
+        self._ids: dict[int, str] = {}
+        self._postings = Postings()
+        words = terms((chunk.search_text for chunk in chunks), language)
+        for term in (term for each in words for term in each):
+            self._numbers.setdefault(term, len(self._numbers))
+        self.add(
+            {place: chunk.id for place, chunk in enumerate(chunks)},
+            [np.array([self._numbers[term] for term in each], dtype=np.int64) for each in words],
+        )
 
-    def search(self, question: str, top_k: int) -> list[Match]:
-        """The chunks that share the most telling words with a question, the best first."""
-        [words] = terms([question])
-        scores = self._postings.scores(words)
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return [
-            Match(self._ids[place], float(scores[place])) for place in best if scores[place] > 0
-        ]
+    def learn(self, numbers: Mapping[str, int]) -> None:
+        """Take the numbers of terms from elsewhere, to `add` chunks by them."""
+        self._numbers.update(numbers)
+
+    def add(self, chunks: Mapping[int, str], words: Sequence[NDArray[np.int64]]) -> None:
+        """Take chunks in.
+
+        Args:
+            chunks: Their ids, by numbers of the caller's.
+            words: For each the numbers of its terms, in their order.
+        """
+        self._ids.update(chunks)
+        self._postings.add(list(chunks), words)
+
+    def remove(self, chunks: Collection[int]) -> None:
+        """Forget chunks, by their numbers."""
+        for number in chunks:
+            del self._ids[number]
+        self._postings.remove(chunks)
+
+    def search(
+        self, question: str, top_k: int, only: NDArray[np.int64] | None = None
+    ) -> list[Match]:
+        """The chunks that share the most telling words with a question, the best first.
+
+        Args:
+            question: What is asked.
+            top_k: How many to give at most.
+            only: The numbers of the chunks that may be given; all when missing.
+        """
+        [words] = terms([question], self.language)
+        asked = [self._numbers[word] for word in words if word in self._numbers]
+        numbers, scores = self._postings.search(asked, top_k, only)
+        found = zip(numbers.tolist(), scores.tolist(), strict=True)
+        matches = [Match(self._ids[number], score) for number, score in found]
+        return sorted(matches, key=lambda match: (-match.score, match.id))[:top_k]
 
     def weight(self, term: str) -> float:
         """How telling a term is: the rarer, the more; most of all one that stands nowhere."""
-        having = self._frequency[term]
-        return math.log(1 + (len(self._ids) + _UNSEEN - having + 0.5) / (having + 0.5))
+        number = self._numbers.get(term)
+        having = 0 if number is None else self._postings.having(number)
+        return math.log(1 + (len(self._postings) + _UNSEEN - having + 0.5) / (having + 0.5))
 
     def coverage(self, question: str, *texts: str) -> float:
         """The share of a question's content, by weight, whose words stand in the texts; 0 to 1."""
-        [asked], *given = terms([question]), *(terms(texts))
+        [asked], *given = terms([question], self.language), *(terms(texts, self.language))
         return self.share(set(asked), {word for each in given for word in each})
+
+    def shared_terms(self, question: str, text: str) -> dict[str, float]:
+        """The stems that both have, the most telling first, with their weights."""
+        [asked], [given] = terms([question], self.language), terms([text], self.language)
+        weights = {term: self.weight(term) for term in dict.fromkeys(asked) if term in set(given)}
+        return dict(sorted(weights.items(), key=lambda each: -each[1]))
 
     def share(self, asked: Collection[str], given: Collection[str]) -> float:
         """The same for terms."""
-        whole = sum(self.weight(term) for term in asked)
-        return sum(self.weight(term) for term in asked if term in given) / whole if whole else 0.0
-
-
-class _Postings:
-    """BM25 as Lucene computes it (k1 1.5, b 0.75), from lists of terms.
-
-    bm25s gives the same figures, but its progress bars leave a thread behind even when off.
-    """
-
-    def __init__(self, texts: list[list[str]]) -> None:
-        self._count = len(texts)
-        self._terms: dict[str, int] = {}
-        terms = np.array([self._number(term) for text in texts for term in text], dtype=np.int64)
-        lengths = np.array([len(text) for text in texts], dtype=np.float64)
-        places = np.repeat(np.arange(self._count), lengths.astype(np.int64))
-        pairs, frequency = np.unique(terms * max(self._count, 1) + places, return_counts=True)
-        owners, self._places = np.divmod(pairs, max(self._count, 1))
-        self._starts = np.searchsorted(owners, np.arange(len(self._terms) + 1))
-        having = np.diff(self._starts)[owners]
-        rarity = np.log1p((self._count - having + 0.5) / (having + 0.5))
-        length = lengths[self._places] / max(lengths.mean() if self._count else 1.0, 1e-9)
-        self._weights = rarity * frequency / (frequency + 1.5 * (0.25 + 0.75 * length))
-
-    def _number(self, term: str) -> int:
-        return self._terms.setdefault(term, len(self._terms))
-
-    def scores(self, asked: Iterable[str]) -> NDArray[np.float64]:
-        """Score every text."""
-        scores = np.zeros(self._count)
-        for term in asked:
-            if (number := self._terms.get(term)) is not None:
-                span = slice(self._starts[number], self._starts[number + 1])
-                scores[self._places[span]] += self._weights[span]
-        return scores
+        weights = {term: self.weight(term) for term in asked}
+        # An exact sum does not depend on the order, which differs between runs in a set.
+        whole = math.fsum(weights.values())
+        covered = math.fsum(weight for term, weight in weights.items() if term in given)
+        return covered / whole if whole else 0.0

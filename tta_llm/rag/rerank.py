@@ -41,7 +41,7 @@ class RerankResults(WorkflowPrimitive[SearchResult, SearchResult]):
 
     async def execute(self, input_data: SearchResult, context: WorkflowContext) -> SearchResult:
         """Keep the best `top_k` hits."""
-        words = await self._index.lexical()
+        words = await self._index.namespace(input_data.query.namespace).words()
         hits = await finish_in_thread(_rerank, input_data, words)
         return SearchResult(input_data.query, tuple(hits[: self._top_k]))
 

@@ -1,32 +1,40 @@
-"""Search: a question becomes a vector, and the chunks near it in meaning and in words are found."""
+"""Search: a question becomes a vector, and chunks near it in meaning or in words are found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.core.threads import finish_in_thread
 from tta_llm.rag.documents import Chunk
 from tta_llm.rag.index import Index
+from tta_llm.rag.namespace import Namespace
+from tta_llm.rag.query import Query
 from tta_llm.rag.store import Match, Vectors
 
-__all__ = ["EmbedQuery", "EmbeddedQuery", "Hit", "SearchResult", "SearchVectors"]
+__all__ = ["EmbedQuery", "EmbeddedQuery", "Hit", "SearchResult", "SearchVectors", "SearchWords"]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedQuery:
     """A question with its vector, and the state of the index it is asked of."""
 
-    text: str
+    query: Query
     vector: Vectors = field(repr=False, compare=False)
     embedder: str
     index_version: int
+    namespace: str
 
     @property
-    def cache_key(self) -> tuple[str, str, int]:
-        """All that a search's result depends on, and that differs between questions."""
-        return self.text, self.embedder, self.index_version
+    def text(self) -> str:
+        """The question."""
+        return self.query.text
+
+    @property
+    def cache_key(self) -> tuple[object, ...]:
+        """All that a search's result depends on or tells, and that differs between requests."""
+        return self.query, self.embedder, self.index_version, self.namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class SearchResult:
     hits: tuple[Hit, ...]
 
 
-class EmbedQuery(WorkflowPrimitive[str, EmbeddedQuery]):
+class EmbedQuery(WorkflowPrimitive[str | Query, EmbeddedQuery]):
     """Turns a question into a vector by the index's embedder.
 
     Args:
@@ -64,7 +72,8 @@ class EmbedQuery(WorkflowPrimitive[str, EmbeddedQuery]):
         name: What spans, metrics and drawings call it.
 
     Raises:
-        ValueError: The question is empty.
+        ValueError: The question is empty, or the index is kept apart per tenant and the context
+            names none.
         IndexMismatchError: The index holds another embedder's vectors.
     """
 
@@ -74,66 +83,81 @@ class EmbedQuery(WorkflowPrimitive[str, EmbeddedQuery]):
         super().__init__(name=name)
         self._index = index
 
-    async def execute(self, input_data: str, context: WorkflowContext) -> EmbeddedQuery:
-        """Embed the question."""
-        if not input_data.strip():
-            raise ValueError(f"the question is empty ({input_data!r}); ask something")
-        self._index.check_embedder()
-        vector = await self._index.embedder.execute(input_data, context)
-        return EmbeddedQuery(input_data, vector, self._index.identity, self._index.version)
+    async def execute(self, input_data: str | Query, context: WorkflowContext) -> EmbeddedQuery:
+        """Embed the question, or the passage that stands for it."""
+        query = Query.of(input_data)
+        if not query.text.strip():
+            raise ValueError(f"the question is empty ({query.text!r}); ask something")
+        namespace = self._index.namespace_of(context)
+        await namespace.check_embedder()
+        version = await namespace.version()
+        vector = await self._index.embedder.execute(query.passage or query.text, context)
+        return EmbeddedQuery(query, vector, namespace.embedder, version, namespace.name)
 
 
-class SearchVectors(WorkflowPrimitive[EmbeddedQuery, SearchResult]):
-    """Finds chunks by meaning and by words, and orders them by both evidences at once.
-
-    Each evidence's scores are stretched to 0 to 1 over what it found, and the two are averaged:
-    on public collections that beats either alone, and joining by ranks.
-
-    Args:
-        index: What is searched.
-        depth: How many chunks each evidence may bring.
-        name: What spans, metrics and drawings call it.
-    """
+class _Search(WorkflowPrimitive[EmbeddedQuery, SearchResult]):
+    """What both searches have in common."""
 
     idempotent = True
 
-    def __init__(self, index: Index, *, depth: int = 100, name: str = "search_vectors") -> None:
+    def __init__(self, index: Index, top_k: int, name: str) -> None:
         super().__init__(name=name)
-        self._index, self._depth = index, depth
+        if top_k < 1:
+            raise ValueError(f"top_k={top_k!r} finds nothing; give 1 or more")
+        self._index, self._top_k = index, top_k
+
+
+class SearchVectors(_Search):
+    """Finds the chunks whose vectors are nearest to the question's.
+
+    Args:
+        index: What is searched.
+        top_k: How many chunks to give at most.
+        name: What spans, metrics and drawings call it.
+    """
+
+    def __init__(self, index: Index, *, top_k: int = 100, name: str = "search_vectors") -> None:
+        super().__init__(index, top_k, name)
 
     async def execute(self, input_data: EmbeddedQuery, context: WorkflowContext) -> SearchResult:
-        """Search, and give at most twice `depth` chunks."""
-        words = await self._index.lexical()
-        dense = await self._index.store.search(input_data.vector, self._depth)
-        lexical = await finish_in_thread(words.search, input_data.text, self._depth)
-        return SearchResult(input_data, tuple(fuse(words.chunks, dense, lexical)))
+        """Search by meaning."""
+        namespace = self._index.namespace(input_data.namespace)
+        where = input_data.query.where
+        matches = await namespace.search(input_data.vector, self._top_k, where)
+        return await _result(namespace, input_data, matches, "dense")
 
 
-def fuse(
-    chunks: Mapping[str, Chunk], dense: Iterable[Match], lexical: Iterable[Match]
-) -> list[Hit]:
-    """Average the stretched scores of two searches; a chunk that one did not find has 0 there."""
-    by_meaning, by_words = dict(dense), dict(lexical)
-    near, worded = _stretched(by_meaning), _stretched(by_words)
-    hits = [
-        Hit(
-            chunks[each],
-            score=(near.get(each, 0.0) + worded.get(each, 0.0)) / 2,
-            dense=by_meaning.get(each, 0.0),
-            lexical=by_words.get(each, 0.0),
-        )
-        for each in by_meaning | by_words
-        # The store may be a moment ahead of the words, or behind.
-        if each in chunks
-    ]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))
+class SearchWords(_Search):
+    """Finds the chunks that share the most telling words with the question, by BM25.
+
+    Args:
+        index: What is searched.
+        top_k: How many chunks to give at most.
+        name: What spans, metrics and drawings call it.
+    """
+
+    def __init__(self, index: Index, *, top_k: int = 100, name: str = "search_words") -> None:
+        super().__init__(index, top_k, name)
+
+    async def execute(self, input_data: EmbeddedQuery, context: WorkflowContext) -> SearchResult:
+        """Search by words."""
+        namespace = self._index.namespace(input_data.namespace)
+        where = input_data.query.where
+        matches = await namespace.search_words(input_data.text, self._top_k, where)
+        return await _result(namespace, input_data, matches, "lexical")
 
 
-def _stretched(scores: Mapping[str, float]) -> dict[str, float]:
-    if not scores:
-        return {}
-    low, high = min(scores.values()), max(scores.values())
-    # All alike is all best: nothing is known against any of them.
-    return {
-        each: (score - low) / (high - low) if high > low else 1.0 for each, score in scores.items()
-    }
+async def _result(
+    namespace: Namespace,
+    query: EmbeddedQuery,
+    matches: Sequence[Match],
+    evidence: Literal["dense", "lexical"],
+) -> SearchResult:
+    # A store may be a moment ahead of the catalog, or behind.
+    chunks = await namespace.chunks([match.id for match in matches])
+    hits = (
+        Hit(chunks[match.id], match.score, **{evidence: match.score})
+        for match in matches
+        if match.id in chunks
+    )
+    return SearchResult(query, tuple(hits))
