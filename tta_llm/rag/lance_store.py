@@ -228,7 +228,8 @@ def _names(database: Any) -> Iterator[str]:
 
 def _among(column: str, names: Iterable[str]) -> str:
     """Write a condition; the names are digests, so that nothing in them needs quoting."""
-    return f"{column} in ({', '.join(f"'{name}'" for name in names)})"
+    quoted = ", ".join(f"'{name}'" for name in names)
+    return f"{column} in ({quoted})"
 
 
 def _check(table: Any, length: int) -> None:
@@ -254,11 +255,11 @@ def _ids(table: Any) -> set[str]:
 def _open(folder: Path, where: str) -> tuple[Any, Any]:
     try:
         import lancedb  # noqa: PLC0415 - an extra
-        import pyarrow  # noqa: PLC0415 - comes with it
+        import pyarrow as pa  # noqa: PLC0415 - comes with it
     except ImportError as error:
         raise MissingExtraError("the LanceDB store", "lance") from error
     with _told(where):
-        return pyarrow, lancedb.connect(folder, read_consistency_interval=timedelta(0))
+        return pa, lancedb.connect(folder, read_consistency_interval=timedelta(0))
 
 
 @contextmanager
