@@ -37,7 +37,7 @@ def test_an_unknown_name_is_told_with_the_known_ones(tmp_path: Path) -> None:
         ValueError, match=r"'chrome': did you mean 'chroma'\? There are broken, chr"
     ):
         open_store("chrome", tmp_path, outside=OUTSIDE)
-    with pytest.raises(ValueError, match="there are broken, chroma, numpy, theirs"):
+    with pytest.raises(ValueError, match="there are broken, chroma, lance, numpy, theirs"):
         open_store("zzz", tmp_path, outside=OUTSIDE)
 
 

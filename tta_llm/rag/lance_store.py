@@ -220,10 +220,11 @@ def _name(prefix: str, namespace: str) -> str:
 
 
 def _names(database: Any) -> Iterator[str]:
-    names: list[str] = []
-    while page := list(database.table_names(names[-1] if names else None, _PAGE)):
-        names += page
-    return iter(names)
+    page = database.list_tables(limit=_PAGE)
+    yield from page.tables
+    while page.page_token:
+        page = database.list_tables(page_token=page.page_token, limit=_PAGE)
+        yield from page.tables
 
 
 def _among(column: str, names: Iterable[str]) -> str:

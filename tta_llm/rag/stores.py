@@ -10,6 +10,7 @@ from typing import cast
 
 from tta_llm.errors import MissingExtraError, TTAError
 from tta_llm.rag.chroma_store import ChromaStore
+from tta_llm.rag.lance_store import LanceStore
 from tta_llm.rag.numpy_store import NumpyStore
 from tta_llm.rag.store import VectorStore
 
@@ -17,12 +18,13 @@ __all__ = ["open_store"]
 
 _OWN: dict[str, Callable[[Path], VectorStore]] = {
     "chroma": lambda folder: ChromaStore(folder / "chroma"),
+    "lance": lambda folder: LanceStore(folder / "lance"),
     "numpy": lambda folder: NumpyStore(folder / "vectors.sqlite3"),
 }
 
 
 def open_store(name: str, folder: str | Path, *, outside: EntryPoints | None = None) -> VectorStore:
-    """Open the store of this name in a folder: `chroma`, `numpy`, or another package's.
+    """Open the store of this name in a folder: `chroma`, `lance`, `numpy`, or another package's.
 
     Packages outside add theirs with an entry point in the group `tta_llm.vector_stores`: something
     to call with the folder, which exists, that gives a `VectorStore`.
