@@ -46,6 +46,25 @@ class LanceStore:
     Raises:
         MissingExtraError: lancedb is not installed.
         TTAError: The folder can't be used.
+
+    Example:
+        ```python
+        import asyncio
+        from tempfile import TemporaryDirectory
+        import numpy as np
+        from tta_llm.rag.lance_store import LanceStore
+
+        async def nearest() -> str:
+            with TemporaryDirectory() as folder:
+                store = LanceStore(folder)
+                await store.upsert("", ["a", "b"], np.eye(2), [{}, {}])
+                return (await store.search("", np.eye(2)[0], 1))[0].id
+
+        try:
+            assert asyncio.run(nearest()) == "a"
+        except ImportError:
+            pass  # pip install "tta-llm[lance]"
+        ```
     """
 
     def __init__(self, folder: str | Path) -> None:
