@@ -25,7 +25,7 @@ REFUSED = {
     "elf.md": "is binary",
     "empty.md": "is empty",
     "entities.docx": "document type",
-    "folders/" + "/".join(["d"] * 63): "folders deep",
+    "folders/" + "/".join(["d"] * 64): "folders deep",
     "forms.pdf": "broken PDF",
     "giant.csv": "a field longer than",
     "latin-1.txt": "is not UTF-8 text",
