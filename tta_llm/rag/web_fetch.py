@@ -23,6 +23,7 @@ Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
 """Gives the addresses of a host and port."""
 
 _PIECE = 65_536
+_PLAIN = "/%:@!$&'()*+,;=~?"
 _MOVED = frozenset((301, 302, 303, 307, 308))
 _PORTS = {"http": 80, "https": 443}
 _HEADERS = {
@@ -255,8 +256,8 @@ def _host(name: str) -> str:
 
 
 def _path(parts: SplitResult) -> str:
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
-    return f"{path}?{quote(parts.query, safe="/%:@!$&'()*+,;=~?")}" if parts.query else path
+    path = quote(parts.path or "/", safe=_PLAIN)
+    return f"{path}?{quote(parts.query, safe=_PLAIN)}" if parts.query else path
 
 
 def _moved(response: http.client.HTTPResponse) -> str:
