@@ -26,7 +26,7 @@ REFUSED = {
     "empty.md": "is empty",
     "entities.docx": "document type",
     "folders/" + "/".join(["d"] * 64): "folders deep",
-    "forms.pdf": "broken PDF",
+    "forms.pdf": "PDF without text",
     "giant.csv": "a field longer than",
     "latin-1.txt": "is not UTF-8 text",
     "lies.docx": "broken Word file",
