@@ -110,9 +110,7 @@ def zeros(size: int) -> Iterable[bytes]:
     return (piece for _ in range(size // len(piece)))
 
 
-_BODY = (
-    b'<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
-)
+_BODY = b'<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
 _LAUGHS = (
     b"<!DOCTYPE a ["
     + b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 12))
@@ -209,7 +207,9 @@ def _page_tree() -> bytes:
 
 def _forms() -> bytes:
     """Ten forms, each of which draws the next one ten times."""
-    entries = b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /X %d 0 R >> >>"
+    entries = (
+        b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /X %d 0 R >> >>"
+    )
     forms = [stream(b"/X Do " * 10, entries % (10_001 + level)) for level in range(10)]
     text = stream(b"BT /F1 9 Tf (text) Tj ET", b"/Type /XObject /Subtype /Form /BBox [0 0 9 9]")
     return pdf([b"/X Do"], [*forms, text], b"/XObject << /X 10000 0 R >>")

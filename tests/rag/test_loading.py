@@ -164,7 +164,9 @@ def test_json_says_where_a_value_stands() -> None:
 
 
 def test_code_knows_its_functions() -> None:
-    code = parse_document("a.py", b"# type of x\nclass A:\n    @one\n    def f(self):\n        pass\n")
+    code = parse_document(
+        "a.py", b"# type of x\nclass A:\n    @one\n    def f(self):\n        pass\n"
+    )
     assert [(each.level, each.text) for each in code.headings] == [(1, "A"), (5, "f")]
 
 

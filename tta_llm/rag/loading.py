@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from tta_llm.errors import DocumentError
 from tta_llm.rag.documents import Document
-from tta_llm.rag.loaders.registry import SUFFIXES, reader_for, readable_suffixes
+from tta_llm.rag.loaders.registry import SUFFIXES, readable_suffixes, reader_for
 from tta_llm.rag.source_file import MAX_BYTES, SourceFile
 from tta_llm.rag.walking import find_files, printable
 

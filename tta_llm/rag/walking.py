@@ -119,7 +119,9 @@ class _Walk:
         lines = data.decode("utf-8-sig", "surrogateescape").split("\n")
         # Not to follow them could take in what was to be kept out.
         if len(data) > _MAX_RULES_BYTES or len(lines) > _MAX_RULES:
-            raise DocumentError(f"is passed over, for its {path.name} has more than {_MAX_RULES} lines")
+            raise DocumentError(
+                f"is passed over, for its {path.name} has more than {_MAX_RULES} lines"
+            )
         return lines
 
     def _reason(self, folder: _Folder, entry: Entry) -> str | None:

@@ -197,6 +197,8 @@ class Fetch:
             data += piece
             if len(data) > limit:
                 raise DocumentError(f"is larger than {limit / 1e6:g} MB")
+        if response.length:
+            raise DocumentError("breaks off before its end")
         if not data:
             raise DocumentError("is empty")
         return bytes(data)
@@ -284,6 +286,8 @@ def _unpacked(response: http.client.HTTPResponse, limit: int) -> Iterator[bytes]
         try:
             for piece in pieces:
                 yield unpacker.decompress(piece, limit + 1)
+            if not unpacker.eof:
+                raise DocumentError("is packed wrongly (it breaks off)")
         except zlib.error as error:
             raise DocumentError(f"is packed wrongly ({error})") from None
     else:

@@ -43,9 +43,7 @@ def read_docx(path: str, data: bytes) -> Document:
     if not page:
         raise DocumentError(f"is a {_WHAT} without text")
     document = read_html(path, page.encode())
-    return dataclasses.replace(
-        document, kind="docx", title=title or document.title, anchors=()
-    )
+    return dataclasses.replace(document, kind="docx", title=title or document.title, anchors=())
 
 
 def _as_html(data: bytes) -> str:

@@ -52,7 +52,7 @@ def split_front_matter(text: str) -> tuple[Metadata, str]:
 def _value(text: str) -> str | int | float | bool | None:
     if quoted := _QUOTED.fullmatch(text.strip()):
         return str(quoted[2])
-    text = text.split(" #")[0].strip()
+    text = text.split(" #", maxsplit=1)[0].strip()
     if text.startswith(_NOT_SCALAR) or not text:
         return None
     if text.lower() in _TRUTH:

@@ -13,7 +13,7 @@ from tta_llm.errors import DocumentError, TTAError
 from tta_llm.rag.documents import Document
 from tta_llm.rag.loaders.code import CODE_SUFFIXES
 
-__all__ = ["SUFFIXES", "Reader", "reader_for", "readable_suffixes"]
+__all__ = ["SUFFIXES", "Reader", "readable_suffixes", "reader_for"]
 
 Reader: TypeAlias = Callable[[str, bytes], Document]
 """Takes a document's path and the bytes of its file; what it can't read is a `DocumentError`."""
