@@ -219,5 +219,5 @@ def test_installed_loaders_are_found_and_a_broken_one_fails_alone(
     assert parse_document("a.NOTE", b"text").title == "note"
     assert parse_document("a.txt", b"text").kind == "text"
     for name in ("a.bad", "a.gone"):
-        with pytest.raises(DocumentError, match="installed loader .* of notes"):
+        with pytest.raises(DocumentError, match=r"installed loader .* of notes"):
             parse_document(name, b"text")

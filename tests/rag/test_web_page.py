@@ -241,7 +241,7 @@ async def test_each_redirect_is_checked(place: str, reason: str) -> None:
 async def test_a_server_that_trickles_gets_no_more_time(part: bytes) -> None:
     def reply(_: str, wire: socket.socket) -> None:
         wire.sendall(part)
-        for _ in range(1000):
+        for _each in range(1000):
             wire.sendall(b"a")
             time.sleep(0.01)
 

@@ -46,7 +46,7 @@ class SourceFile:
         if self.refused:
             raise DocumentError(self.refused)
         try:
-            with open(self._open(), "rb") as file:
+            with os.fdopen(self._open(), "rb") as file:
                 size = _checked_size(os.fstat(file.fileno()))
                 data = file.read(size + 1)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ class _Walk:
         return _Folder(folder.path, (*folder.rules, (len(folder.path.parts), IgnoreRules(lines))))
 
     def _lines(self, path: Path) -> list[str]:
-        with open(open_below(self._root, path), "rb") as file:
+        with os.fdopen(open_below(self._root, path), "rb") as file:
             data = file.read(_MAX_RULES_BYTES + 1)
         lines = data.decode("utf-8-sig", "surrogateescape").split("\n")
         # Not to follow them could take in what was to be kept out.

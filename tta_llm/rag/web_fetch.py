@@ -152,7 +152,7 @@ class Fetch:
         with closing(self._connect(target)) as wire:
             connection = http.client.HTTPConnection(target.host, target.port)
             connection.default_port = _PORTS[target.scheme]
-            connection.sock = _Wire(wire, self)  # type: ignore[assignment]
+            connection.sock = _Wire(wire, self)
             connection.request("GET", target.path, headers=_HEADERS)
             with closing(connection.getresponse()) as response:
                 if response.status in _MOVED:

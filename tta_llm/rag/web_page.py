@@ -89,7 +89,7 @@ async def read_web_page(
 async def _fetched(fetch: Fetch) -> Fetched:
     work = asyncio.ensure_future(finish_in_thread(fetch.run))
     try:
-        return await asyncio.shield(work)  # type: ignore[no-any-return]
+        return await asyncio.shield(work)
     except asyncio.CancelledError:
         fetch.stop()
         await wait_out(work)

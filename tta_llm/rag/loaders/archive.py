@@ -1,4 +1,4 @@
-"""Look into a zip archive before a library unpacks it: some unpack to a thousand times their size."""
+"""Look into a zip archive before a library unpacks it: some unpack to a thousand times as much."""
 
 from __future__ import annotations
 

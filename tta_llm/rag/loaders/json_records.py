@@ -100,9 +100,8 @@ def _lines(leaves: Iterable[_Leaf], above: int = 0) -> Iterator[tuple[int, str]]
     """A line for each value, or for all the plain values of a list."""
     written = 0
     for name, same in groupby(leaves, key=lambda leaf: _name(leaf.path[above:])):
-        first = next(same)
-        values = [first.value, *(leaf.value for leaf in same)]
-        text = ", ".join(filter(None, values))
+        first, *others = same
+        text = ", ".join(leaf.value for leaf in (first, *others) if leaf.value)
         written += len(name) + len(text)
         # A name may stand above a million values.
         if written > _MAX_TEXT:
@@ -122,31 +121,31 @@ def _leaves(text: str, line: int) -> Iterator[_Leaf]:
     """Yield the values of a text that is known to be JSON, in order."""
     path: list[str | int | None] = []
     for found in _TOKEN.finditer(text):
-        token = found[0]
-        if token == "\n":
+        part = found[0]
+        if part == "\n":
             line += 1
-        elif token in _OPENING:
-            path.append(_OPENING[token])
+        elif part in _OPENING:
+            path.append(_OPENING[part])
             if len(path) > _MAX_DEPTH:
                 raise _too_deep()
-        elif token in _CLOSING:
+        elif part in _CLOSING:
             path.pop()
-        elif token == ",":
+        elif part == ",":
             path[-1] = path[-1] + 1 if isinstance(path[-1], int) else None
-        elif token == ":":
+        elif part == ":":
             continue
         elif path and path[-1] is None:
-            path[-1] = _text(token)
+            path[-1] = _text(part)
         else:
-            yield _Leaf(tuple(path), _text(token), line)  # type: ignore[arg-type]
+            yield _Leaf(tuple(path), _text(part), line)  # type: ignore[arg-type]
 
 
 _OPENING: dict[str, int | None] = {"[": 0, "{": None}
 _CLOSING = frozenset("]}")
 
 
-def _text(token: str) -> str:
-    if not token.startswith('"'):
-        return "" if token == "null" else token
-    text = json.loads(token) if "\\" in token else token[1:-1]
+def _text(part: str) -> str:
+    if not part.startswith('"'):
+        return "" if part == "null" else part
+    text = json.loads(part) if "\\" in part else part[1:-1]
     return " ".join(text.split())

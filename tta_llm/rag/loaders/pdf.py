@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from pypdf import PdfReader, apply_configuration
+from pypdf import Configuration, PdfReader, apply_configuration
 
 from tta_llm.errors import DocumentError
 from tta_llm.rag.documents import Document
@@ -18,7 +18,9 @@ __all__ = ["read_pdf"]
 
 _BREAK = "\n\n"
 # pypdf itself bounds what one stream unpacks to, and the work of one page.
-_LIMITS = {"page_tree_maximum_entries": 20_000, "xform_maximum_invocations_per_extraction": 1_000}
+_LIMITS = Configuration(
+    page_tree_maximum_entries=20_000, xform_maximum_invocations_per_extraction=1_000
+)
 # pypdf tells of each small flaw of a file in the log; a reader asks only whether it can be read.
 logging.getLogger("pypdf").addHandler(logging.NullHandler())
 _SURROGATES = re.compile(r"[\0\ud800-\udfff]")
@@ -36,7 +38,7 @@ def read_pdf(path: str, data: bytes, *, max_seconds: float = 300.0) -> Document:
         DocumentError: The file is broken, needs a password, holds no text or takes too long.
     """
     try:
-        with apply_configuration(**_LIMITS):
+        with apply_configuration(_LIMITS):
             title, texts = _read(data, time.monotonic() + max_seconds)
     except _TooSlowError:
         raise DocumentError(f"is a PDF that takes more than {max_seconds:g} s to read") from None

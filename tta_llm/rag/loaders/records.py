@@ -25,7 +25,8 @@ def document_of_records(
     Raises:
         DocumentError: There is no text in any of them.
     """
-    text, anchors, length = io.StringIO(), [], 0
+    text, length = io.StringIO(), 0
+    anchors: list[tuple[int, int]] = []
     for line, record in records:
         if not record:
             continue

@@ -66,7 +66,7 @@ def reader_for(suffix: str) -> Reader | None:
 
 
 @cache
-def _installed(path: tuple[str, ...]) -> Mapping[str, tuple[EntryPoint, ...]]:
+def _installed(_path: tuple[str, ...]) -> Mapping[str, tuple[EntryPoint, ...]]:
     """The entry points by ending; looked for anew when the places to import from change."""
     found: dict[str, tuple[EntryPoint, ...]] = {}
     for point in entry_points(group=_GROUP):
