@@ -11,7 +11,7 @@ import pytest
 from tta_llm.errors import DocumentError
 from tta_llm.rag import read_document
 from tta_llm.rag.decoding import decode
-from tta_llm.rag.html import read_html
+from tta_llm.rag.loaders.html import read_html
 from tta_llm.rag.loading import MAX_BYTES, SourceFile, find_files, parse_document
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "documents"
@@ -109,7 +109,7 @@ def test_error_names_the_file(tmp_path: Path) -> None:
 def test_walk_is_sorted_and_stays_inside(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "secret.md"
     outside.write_text("secret")
-    for name in ("b.md", "a.TXT", "sub/c.html", "x.docx", ".hidden.md", ".git/config.md"):
+    for name in ("b.md", "a.TXT", "sub/c.html", "x.bin", ".hidden.md", ".git/config.md"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("text")
     (root / "link.md").symlink_to(outside)
@@ -121,7 +121,7 @@ def test_walk_is_sorted_and_stays_inside(tmp_path: Path) -> None:
         ".hidden.md": "hidden",
         "link.md": "link",
         "sub/loop": "link",
-        "x.docx": "type",
+        "x.bin": "type",
     }
 
 
@@ -137,3 +137,87 @@ def test_huge_sparse_file_is_not_read(tmp_path: Path) -> None:
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(DocumentError, match="too large"):
         SourceFile("big.txt", tmp_path / "big.txt").read()
+
+
+def test_front_matter_is_metadata_and_lines_stay_right() -> None:
+    source = b"---\ntitle: Lamp\nyear: 2024\ndraft: false\ntags: [a]\n---\nIt shines.\n"
+    document = parse_document("a.md", source)
+    assert document.title == "Lamp"
+    assert dict(document.metadata) == {"year": 2024, "draft": False}
+    assert document.text.strip() == "It shines."
+    assert document.line_at(document.text.index("It")) == 7
+
+
+def test_a_record_of_a_table_knows_its_line() -> None:
+    table = parse_document("a.csv", b'name;note\nHeron;"two\nlines"\nEgret;\n')
+    assert table.text == "name: Heron; note: two lines\nname: Egret"
+    assert table.line_at(table.text.index("Egret")) == 4
+
+
+def test_json_says_where_a_value_stands() -> None:
+    whole = parse_document("a.json", b'{"a": [{"b": 1}, {"b": null}],\n"c": ["x", "y"]}')
+    assert whole.text == "a[0].b: 1\nc: x, y"
+    assert whole.line_at(whole.text.index("c:")) == 2
+    lines = parse_document("a.jsonl", b'{"a": 1, "b": "x"}\n\n{"a": 2}\n')
+    assert lines.text == "a: 1; b: x\na: 2"
+    assert lines.line_at(lines.text.index("a: 2")) == 3
+
+
+def test_code_knows_its_functions() -> None:
+    code = parse_document(
+        "a.py", b"# type of x\nclass A:\n    @one\n    def f(self):\n        pass\n"
+    )
+    assert [(each.level, each.text) for each in code.headings] == [(1, "A"), (5, "f")]
+
+
+def test_ignore_files_are_followed_as_git_does(tmp_path: Path) -> None:
+    for name in ("a.md", "keep.md", "build/b.md", "sub/build/c.md", "sub/d.md", "x/y/z.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("text")
+    (tmp_path / ".gitignore").write_text("*.md\n!keep.md\n/build/\n!x/**/z.md\n")
+    (tmp_path / "sub" / ".ttaignore").write_text("!d.md\n")
+    found = [each.path for each in find_files(tmp_path) if each.ignored is None]
+    assert found == ["keep.md", "sub/d.md", "x/y/z.md"]
+
+
+def test_a_link_put_in_a_files_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.md").write_text("secret")
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub" / "secret.md").write_text("harmless")
+    [file] = find_files(root)
+    (root / "sub").rename(root / "old")
+    (root / "sub").symlink_to(tmp_path)
+    with pytest.raises(DocumentError, match="can't be opened"):
+        file.read()
+
+
+def test_the_number_of_files_is_bounded_and_said(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.md").write_text("text")
+    *read, last = find_files(tmp_path, max_files=2)
+    assert [each.path for each in read] == ["a.md", "b.md"]
+    with pytest.raises(DocumentError, match="more than 2 files"):
+        last.read()
+
+
+def test_installed_loaders_are_found_and_a_broken_one_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loads_notes.py").write_text(
+        "from tta_llm.rag import Document\n"
+        "def read(path, data): return Document(path, 'note', data.decode(), 'text')\n"
+        "def fail(path, data): raise KeyError('no')\n"
+    )
+    about = tmp_path / "notes-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: notes\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        "[tta_llm.loaders]\nnote = loads_notes:read\n.bad = loads_notes:fail\ngone = nowhere:x\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert parse_document("a.NOTE", b"text").title == "note"
+    assert parse_document("a.txt", b"text").kind == "text"
+    for name in ("a.bad", "a.gone"):
+        with pytest.raises(DocumentError, match=r"installed loader .* of notes"):
+            parse_document(name, b"text")

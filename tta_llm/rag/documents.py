@@ -68,7 +68,7 @@ class Document:
 
     def line_at(self, offset: int) -> int | None:
         """The line of the file, counted from 1, or None for a format without lines."""
-        if self.pages:
+        if self.pages or self.kind == "docx":
             return None
         if self.anchors:
             place = bisect_right(self.anchors, offset, key=lambda anchor: anchor[0])

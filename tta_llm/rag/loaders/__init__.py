@@ -1,0 +1,1 @@
+"""The readers of each kind of file: from its bytes to a document."""
