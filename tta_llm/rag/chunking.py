@@ -6,9 +6,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 
-from tta_llm.rag.documents import Chunk, Document, Span
+from tta_llm.rag.documents import Chunk, Document, Span, search_text
 from tta_llm.rag.seams import Cutter
 from tta_llm.rag.sections import Section, group_sections, sections_of
 from tta_llm.rag.sentences import split_sentences
@@ -78,19 +77,19 @@ class Chunker:
 
     def split(self, document: Document) -> list[Chunk]:
         """Cut a document; each chunk's text stands in it word for word."""
-        turns: Counter[str] = Counter()
-        return [_named(chunk, turns) for chunk in self._chunks(document)]
+        return list(self._chunks(document))
 
     def _chunks(self, document: Document) -> Iterator[Chunk]:
-        cutter = Cutter(document)
+        cutter, turns = Cutter(document), Counter[str]()
         for section, stretch, parent in self._stretches(document, cutter):
             floor = stretch.start
             for start, end in cutter.cut(stretch, self.tokens - self.overlap):
                 begin = cutter.sentences_before(start, floor, self.overlap)
-                chunk = _chunk(document, section, Span(begin, end))
                 around = parent if parent != (begin, end) else None
                 context = self._context(cutter, begin, stretch.start)
-                yield replace(chunk, parent=around, context=context)
+                yield _chunk(
+                    document, section, Span(begin, end), parent=around, context=context, turns=turns
+                )
                 floor = start
 
     def _stretches(
@@ -124,28 +123,35 @@ class Chunker:
         return cutter.text[begin:start].strip()
 
 
-def _named(chunk: Chunk, turns: Counter[str]) -> Chunk:
-    """Give a chunk its name, by what is searched and how often that came before."""
-    content = chunk.search_text
+def _chunk(
+    document: Document,
+    section: Section,
+    span: Span,
+    *,
+    parent: Span | None,
+    context: str,
+    turns: Counter[str],
+) -> Chunk:
+    text, headings = document.text[slice(*span)], section.headings
+    # Its name is what is searched, and how often that came before.
+    content = search_text(document.title, headings, f"{context}\n{text}" if context else text)
     turns[content] += 1
-    name = "\0".join((chunk.path, content, str(turns[content])))
-    return replace(chunk, id=hashlib.sha256(name.encode()).hexdigest()[:32])
-
-
-def _chunk(document: Document, section: Section, span: Span) -> Chunk:
+    name = "\0".join((document.path, content, str(turns[content])))
     return Chunk(
-        id="",
+        id=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32],
         path=document.path,
         title=document.title,
-        headings=section.headings,
-        text=document.text[slice(*span)],
+        headings=headings,
+        text=text,
         start=span.start,
         end=span.end,
         line_start=document.line_at(span.start),
         line_end=document.line_at(span.end - 1),
         page=document.page_at(span.start),
         rows=_rows(document, span) if document.anchors else (),
+        parent=parent,
         metadata=document.metadata,
+        context=context,
     )
 
 

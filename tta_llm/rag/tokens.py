@@ -46,7 +46,7 @@ class TokenMap:
     def __init__(self, text: str) -> None:
         starts = np.concatenate([*_slices(text), np.array([], dtype=np.int64)])
         # Single items of an array are slow to get, those of a view are not.
-        self._starts = memoryview(starts)
+        self._starts: memoryview[int] = starts.data.cast("B").cast("q")
         self._end = len(text)
 
     def count(self, start: int, end: int) -> int:
@@ -85,21 +85,21 @@ def _starts(text: str) -> _Offsets:
     first, rest = _FIRST[kinds], _REST[kinds]
     more = np.maximum(lengths - first + rest - 1, 0) // rest
     if not more.any():
-        return runs
+        return np.asarray(runs, dtype=np.int64)
     ends = np.cumsum(more + 1)
     starts = np.repeat(runs, more + 1)
     nth = np.arange(len(starts)) - np.repeat(ends - more - 1, more + 1)
     later = nth > 0
     owner = np.repeat(np.arange(len(runs)), more + 1)[later]
     starts[later] += first[owner] + (nth[later] - 1) * rest[owner]
-    return starts
+    return np.asarray(starts, dtype=np.int64)
 
 
 def _kinds_of(text: str) -> NDArray[np.uint8]:
     if text.isascii():
         return _kinds()[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    return _kinds()[np.minimum(codes, 0xFFFF)]
+    return np.asarray(_kinds()[np.minimum(codes, 0xFFFF)], dtype=np.uint8)
 
 
 @cache
