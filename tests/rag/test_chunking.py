@@ -104,3 +104,39 @@ def test_time_grows_with_the_size_alone(piece: str, name: str) -> None:
 def test_too_small_chunks_are_refused() -> None:
     with pytest.raises(ValueError, match="tokens=3"):
         Chunker(3)
+
+
+@given(markdown, st.integers(20, 60), st.integers(0, 10))
+def test_overlap_is_bounded_and_loses_nothing(text: str, tokens: int, overlap: int) -> None:
+    document = Document("a.md", "a", text, "markdown")
+    end = 0
+    for chunk in Chunker(tokens, overlap).split(document):
+        assert count_tokens(document.text[chunk.start : end]) <= overlap
+        assert not document.text[end : chunk.start].strip()
+        end = chunk.end
+    assert not document.text[end:].strip()
+
+
+@given(markdown, st.integers(10, 30))
+def test_children_lie_in_their_parent(text: str, tokens: int) -> None:
+    document = parse_document("a.md", b"# T\n" + text.encode())
+    for chunk in Chunker(tokens, parent_tokens=3 * tokens).split(document):
+        if chunk.parent:
+            assert chunk.parent.start <= chunk.start < chunk.end <= chunk.parent.end
+            assert chunk.parent != (chunk.start, chunk.end)
+
+
+def test_rows_of_a_long_table_are_searched_with_its_header() -> None:
+    rows = "".join(f"| lamp {number} | {number} euros |\n" for number in range(40))
+    document = Document("a.md", "a", f"| name | price |\n| --- | --- |\n{rows}", "markdown")
+    chunks = Chunker(60).split(document)
+    assert len(chunks) > 2
+    assert all(chunk.context == "| name | price |" for chunk in chunks[1:])
+    assert all(chunk.text.startswith("|") and chunk.text.endswith("|") for chunk in chunks)
+
+
+def test_sentences_before_are_searched_and_not_part_of_the_text() -> None:
+    document = Document("a.txt", "a", "One two three four. " * 10, "text")
+    second = Chunker(20, context=5).split(document)[1]
+    assert second.context == "One two three four."
+    assert second.search_text.startswith("a\nOne") or second.search_text.startswith("One")

@@ -108,6 +108,8 @@ class Chunk:
         rows: The line in the file of each line of the piece, where they don't just count up.
         parent: The larger piece of the document around it, which is read where the chunk alone was
             searched; None where it stands for itself.
+        context: What is searched with the piece and is no part of it: the sentences before it, or
+            the header of the table that it goes on with.
         metadata: What is known of the document.
 
     Example:
@@ -132,6 +134,7 @@ class Chunk:
     rows: tuple[int, ...] = ()
     parent: Span | None = None
     metadata: Metadata = field(default_factory=dict, hash=False)
+    context: str = ""
 
     @property
     def location(self) -> str:
@@ -151,7 +154,8 @@ class Chunk:
     @property
     def search_text(self) -> str:
         """What is embedded and indexed: the piece under the names of what it stands in."""
-        return search_text(self.title, self.headings, self.text)
+        text = f"{self.context}\n{self.text}" if self.context else self.text
+        return search_text(self.title, self.headings, text)
 
 
 def describe_location(
