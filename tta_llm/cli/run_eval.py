@@ -35,9 +35,7 @@ from tta_llm.rag.search import EmbedQuery, SearchVectors
 
 __all__ = ["EvalOptions", "run_eval"]
 
-_WORSE = 5
-
-OnStep = Callable[[int, int], object]
+OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ def run_eval(options: EvalOptions) -> int:
     saved.parent.mkdir(parents=True, exist_ok=True)
     report.save(saved)
     outcome = _Outcome(report, before, saved)
-    code = _WORSE if options.fail_if_worse and outcome.worse else int(Exit.ANSWERED)
+    code = Exit.WORSE if options.fail_if_worse and outcome.worse else Exit.ANSWERED
     if options.as_json:
         print_json(_as_json(outcome, code))
     else:
@@ -214,5 +212,5 @@ def _as_json(outcome: _Outcome, code: int) -> dict[str, Any]:
         "failures": [{"id": each.id, "error": each.error} for each in outcome.report.failures],
         "results": [asdict(each) for each in outcome.report.results],
         "saved": str(outcome.saved),
-        "exit_code": code,
+        "exit_code": int(code),
     }

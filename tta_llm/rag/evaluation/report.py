@@ -100,8 +100,8 @@ class EvaluationReport:
         return tuple(each for each in self.results if each.error is not None)
 
     def count(self, name: str, score: float) -> int:
-        """How many cases have just this score in a measure."""
-        return sum(each.scores.get(name) == score for each in self.results)
+        """How many cases have just this score in a measure; those that failed are not counted."""
+        return sum(each.error is None and each.scores.get(name) == score for each in self.results)
 
     def joined(self, other: EvaluationReport) -> EvaluationReport:
         """Put the scores of another evaluation of the same cases beside these."""
