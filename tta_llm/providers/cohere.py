@@ -27,7 +27,7 @@ class CohereRerankModel(RemoteRerankModel):
     A text is read up to 4,096 tokens, unless you give another limit.
 
     Args:
-        model: The model, such as `rerank-v4.0-fast`.
+        model: The model, such as `rerank-v5.0-pro`.
         api_key: The key; `CO_API_KEY` or `COHERE_API_KEY` when missing. A server at a `base_url`
             may need none.
         base_url: Where the server is; Cohere when missing.
@@ -45,8 +45,8 @@ class CohereRerankModel(RemoteRerankModel):
         ```python
         from tta_llm.providers.cohere import CohereRerankModel
 
-        model = CohereRerankModel("rerank-v4.0-fast", api_key="...", price_per_search=0.002)
-        assert model.name == "cohere:rerank-v4.0-fast"
+        model = CohereRerankModel("rerank-v5.0-pro", api_key="...", price_per_search=0.002)
+        assert model.name == "cohere:rerank-v5.0-pro"
         ```
     """
 

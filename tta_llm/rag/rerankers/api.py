@@ -25,11 +25,11 @@ class ApiReranker(Reranker):
 
     Example:
         ```python
-        from tta_llm import RetryPrimitive
         from tta_llm.providers.cohere import CohereRerankModel
         from tta_llm.rag.rerankers.api import ApiReranker
+        from tta_llm.recovery import RetryPrimitive
 
-        model = CohereRerankModel("rerank-v4.0-fast", api_key="...")
+        model = CohereRerankModel("rerank-v5.0-pro", api_key="...")
         rerank_results = ApiReranker(RetryPrimitive(model), top_k=6)
         assert rerank_results.children()[0][0] == "asks"
         ```
