@@ -156,5 +156,14 @@ def test_a_broken_case_or_run_or_an_empty_folder_fails(options: EvalOptions) -> 
         run_eval(options)
 
 
+def test_a_source_that_is_no_document_is_named_once(tta: Run, cases: Path) -> None:
+    lines = ({"question": f"{n}?", "sources": ["lamp.md", "lmap.md"]} for n in range(2))
+    cases.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, out, err = tta()
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith("there is no document 'lmap.md' in ")
+    assert rows(out)["recall@10"] == ["2", "0.500"]
+
+
 def test_help_tells_the_exit_codes() -> None:
     assert "Exit codes: 0 done" in " ".join(CliRunner().invoke(app, ["--help"]).output.split())

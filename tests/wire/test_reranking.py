@@ -95,6 +95,12 @@ async def test_an_empty_question_is_refused_before_the_call(make: Make, server: 
     assert not server.seen
 
 
+async def test_a_rate_limit_is_told_that_the_question_is_read_with_each_text(make: Make) -> None:
+    one, two = (RerankRequest("Which is it?", ("text",) * count) for count in (1, 2))
+    model = make()
+    assert model.estimate_tokens(two) == 2 * model.estimate_tokens(one) > 4
+
+
 async def test_more_than_a_thousand_texts_go_in_several_calls(make: Make, server: Server) -> None:
     texts = tuple("x" * (1 + n % 7) for n in range(1001))
     scores = await make().execute(RerankRequest("Which?", texts), WorkflowContext())
@@ -282,9 +288,12 @@ async def test_each_vendor_gets_what_its_api_takes(server: Server) -> None:
 
 async def test_a_client_of_the_users_is_used_and_stays_open() -> None:
     def answer(request: Any) -> Any:
+        assert request.headers["authorization"] == "Bearer of-the-client"
         return httpx2.Response(200, json={"data": [{"index": 0, "relevance_score": 1}]})
 
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+    own = {"authorization": "Bearer of-the-client"}
+    transport = httpx2.MockTransport(answer)
+    async with httpx2.AsyncClient(transport=transport, headers=own) as client:
         async with VoyageRerankModel("r", client=client) as model:
             scores = await model.execute(RerankRequest("Which?", ("a",)), WorkflowContext())
         assert not client.is_closed

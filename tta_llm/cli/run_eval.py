@@ -98,6 +98,7 @@ def run_eval(options: EvalOptions) -> int:
     if not options.cases.is_file():
         raise UsageError(f"there is no file {str(options.cases)!r}; give one of lines of JSON")
     cases = read_cases(options.cases)
+    _warn_of_missing(cases, options.docs)
     before = _before(options)
     report = asyncio.run(_evaluate(options, cases))
     saved = options.save or options.last
@@ -110,6 +111,14 @@ def run_eval(options: EvalOptions) -> int:
     else:
         _print(outcome)
     return code
+
+
+def _warn_of_missing(cases: Sequence[EvaluationCase], docs: Path) -> None:
+    """Name sources that no search can find, for no document is called so."""
+    for path in dict.fromkeys(source.path for case in cases for source in case.sources):
+        there = (docs / path).is_file() if docs.is_dir() else docs.name == path
+        if not there:
+            print_text(f"there is no document {path!r} in {str(docs)!r}", to_stderr=True)
 
 
 def _before(options: EvalOptions) -> EvaluationReport | None:

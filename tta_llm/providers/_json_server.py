@@ -97,10 +97,7 @@ class JsonServer:
             self._base_url + path,
             # Escaped, for halves of characters that a document may hold have no UTF-8.
             content=json.dumps(fields).encode(),
-            headers={
-                "authorization": f"Bearer {self._key.reveal()}",
-                "content-type": "application/json",
-            },
+            headers={"content-type": "application/json", **self._authorization()},
         )
         try:
             response = await client.send(request, stream=True, follow_redirects=False)
@@ -111,6 +108,11 @@ class JsonServer:
             if ours is None:
                 raise
             raise ours from error
+
+    def _authorization(self) -> dict[str, str]:
+        """Give the key's header; a client of the user's may have one of its own."""
+        key = self._key.reveal()
+        return {} if key == NO_KEY else {"authorization": f"Bearer {key}"}
 
     async def _answer(self, unread: _Unread, status: int) -> dict[str, Any]:
         if status == _OK:

@@ -90,6 +90,10 @@ class RemoteRerankModel(WorkflowPrimitive[RerankRequest, Sequence[float]]):
         """What tells its scores from another's, where caches share a store."""
         return self.provider, self.model
 
+    def estimate_tokens(self, input_data: RerankRequest) -> int:
+        """Estimate the tokens of a call, which a rate limit takes before it."""
+        return estimated_input(input_data).input_tokens
+
     @abstractmethod
     def _fields(self, request: RerankRequest) -> dict[str, Any]:
         """Give what is sent."""
