@@ -19,6 +19,8 @@ class Exit(IntEnum):
     """The documents don't answer the question."""
     SKIPPED = 4
     """The question is answered, but some documents could not be read."""
+    WORSE = 5
+    """A measure fell since the last evaluation."""
     INTERRUPTED = 130
 
 

@@ -47,6 +47,7 @@ class Hit:
         dense: The cosine of the question's vector and the chunk's; 0 when words alone found it.
         lexical: The BM25 score; 0 when meaning alone found it.
         coverage: The share of the question's content whose words stand in the chunk; 0 to 1.
+        rerank: What a rerank model said of it; None when none was asked.
     """
 
     chunk: Chunk
@@ -54,6 +55,7 @@ class Hit:
     dense: float = 0.0
     lexical: float = 0.0
     coverage: float = 0.0
+    rerank: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
