@@ -2,8 +2,8 @@
 
     python -m benchmarks.retrieval --data FOLDER [--cache FOLDER] [--json]
 
-The folder holds corpus.jsonl, queries.jsonl and qrels.tsv, as BEIR's do (`judged.py` says what is in
-them). Documents are cut by the package's Chunker and embedded by MiniLM, which takes a second for
+The folder holds corpus.jsonl, queries.jsonl and qrels.tsv, as BEIR's do (`judged.py` says what is
+in them). Documents are cut by the package's Chunker and embedded by MiniLM, which takes a second for
 some dozen chunks; with `--cache` the vectors are kept for the next run. A document's place is that
 of its best chunk. Intervals are 95 %, by bootstrap of the questions, of the difference in nDCG@10
 to the same question's with words alone and with vectors alone.
@@ -131,7 +131,9 @@ def show(figures: Sequence[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Read the arguments, measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="the collection's folder")
     parser.add_argument("--cache", type=Path, help="where vectors are kept")
     parser.add_argument("--json", action="store_true", help="print JSON")

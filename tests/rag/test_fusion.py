@@ -33,10 +33,17 @@ async def fused(fuse: Fuse, *results: SearchResult) -> dict[str, Any]:
     return {hit.chunk.id: pytest.approx(hit.score) for hit in result.hits}
 
 
-async def test_stretched_scores_are_averaged() -> None:
+async def test_scores_are_averaged_in_standard_deviations() -> None:
     scores = await fused(Fuse(), dense(a=0.9, b=0.7, c=0.5), lexical(b=8.0, d=6.0, a=4.0))
     assert scores == {"b": 0.75, "a": 0.5, "d": 0.25, "c": 0.0}
     assert list(scores) == ["b", "a", "d", "c"]
+
+
+async def test_a_score_far_above_the_rest_counts_for_more() -> None:
+    one_stands_out = dense(a=0.9, **dict.fromkeys("cdefghijk", 0.5))
+    even = lexical(b=9.0, **{name: float(place) for place, name in enumerate("cdefghijk")})
+    scores = await fused(Fuse(), one_stands_out, even)
+    assert next(iter(scores)) == "a"
 
 
 async def test_a_search_counts_by_its_weight() -> None:
@@ -85,7 +92,7 @@ async def test_scores_that_are_all_alike_are_all_best() -> None:
 
 
 async def test_a_search_that_found_nothing_takes_nothing_away() -> None:
-    assert await fused(Fuse(), dense(a=0.9, b=0.7), lexical()) == {"a": 0.5, "b": 0.0}
+    assert await fused(Fuse(), dense(a=0.9, b=0.7), lexical()) == {"a": 1.0, "b": 0.0}
     assert await fused(Fuse(), dense(), lexical()) == {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Literal, TypeAlias
@@ -9,7 +10,7 @@ from typing import Literal, TypeAlias
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.rag.search import Hit, SearchResult
 
-__all__ = ["Fuse", "FusionMethod", "reciprocal_ranks", "stretched"]
+__all__ = ["Fuse", "FusionMethod", "reciprocal_ranks", "spread"]
 
 FusionMethod: TypeAlias = Literal["weighted", "rrf"]
 
@@ -20,11 +21,12 @@ _EVIDENCE = [each.name for each in fields(Hit) if each.name not in {"chunk", "sc
 class Fuse(WorkflowPrimitive[Sequence[SearchResult], SearchResult]):
     """Joins searches that ran side by side: `(dense | lexical) >> Fuse()`.
 
-    `weighted` stretches the scores of each search to 0 to 1 and adds them by weight (a convex
-    combination: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval",
-    2023). `rrf` looks at ranks alone and adds 1 / (60 + rank) (reciprocal rank fusion: Cormack,
-    Clarke and Buettcher, 2009): for searches whose scores can't be trusted. A chunk that a search
-    did not find has 0 there; equals are ordered by their ids.
+    `weighted` measures each search's scores in standard deviations above its lowest, and adds them
+    by weight (a convex combination: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for
+    Hybrid Retrieval", 2023); 1 is the best of every search. `rrf` looks at ranks alone and adds
+    1 / (60 + rank) (reciprocal rank fusion: Cormack, Clarke and Buettcher, 2009): for searches
+    whose scores can't be trusted. A chunk that a search did not find counts as its lowest there, or
+    nothing by ranks; equals are ordered by their ids.
 
     Args:
         method: How scores are joined.
@@ -76,7 +78,12 @@ class Fuse(WorkflowPrimitive[Sequence[SearchResult], SearchResult]):
         if not input_data:
             raise ValueError("there are no results to join; give at least one")
         lists = [result.hits[: self._depth] for result in input_data]
-        scores = _added(map(_SCORES[self._method], lists), self._shares(len(lists)))
+        each_scores = [_SCORES[self._method](hits) for hits in lists]
+        scores = _added(each_scores, self._shares(len(lists)))
+        if self._method == "weighted":
+            tops = [{"": max(each.values(), default=0.0)} for each in each_scores]
+            best = _added(tops, self._shares(len(lists)))[""] or 1.0
+            scores = {name: score / best for name, score in scores.items()}
         found = _found(hit for hits in lists for hit in hits)
         hits = [replace(hit, score=scores[each]) for each, hit in found.items()]
         return SearchResult(input_data[0].query, tuple(sorted(hits, key=_best_first)))
@@ -88,14 +95,15 @@ class Fuse(WorkflowPrimitive[Sequence[SearchResult], SearchResult]):
         return [weight / sum(weights) for weight in weights]
 
 
-def stretched(hits: Sequence[Hit]) -> dict[str, float]:
-    """Stretch scores so that the worst is 0 and the best 1; all alike are 1."""
+def spread(hits: Sequence[Hit]) -> dict[str, float]:
+    """Give how many standard deviations each score is above the lowest; 2 where all are alike."""
     scores = {hit.chunk.id: hit.score for hit in hits}
-    low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
-    if low == high:
-        # Nothing is known against any of them.
-        return dict.fromkeys(scores, 1.0)
-    return {each: (score - low) / (high - low) for each, score in scores.items()}
+    low = min(scores.values(), default=0.0)
+    deviation = statistics.pstdev(scores.values()) if scores else 0.0
+    if not deviation:
+        # Nothing is known against any of them; of two that differ, the better is 2 above.
+        return dict.fromkeys(scores, 2.0)
+    return {each: (score - low) / deviation for each, score in scores.items()}
 
 
 def reciprocal_ranks(hits: Sequence[Hit]) -> dict[str, float]:
@@ -103,7 +111,7 @@ def reciprocal_ranks(hits: Sequence[Hit]) -> dict[str, float]:
     return {hit.chunk.id: 1 / (60 + rank) for rank, hit in enumerate(hits, 1)}
 
 
-_SCORES = {"weighted": stretched, "rrf": reciprocal_ranks}
+_SCORES = {"weighted": spread, "rrf": reciprocal_ranks}
 
 
 def _added(scores: Iterable[Mapping[str, float]], shares: Iterable[float]) -> dict[str, float]:
