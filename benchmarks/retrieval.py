@@ -3,7 +3,7 @@
     python -m benchmarks.retrieval --data FOLDER [--cache FOLDER] [--json]
 
 The folder holds corpus.jsonl, queries.jsonl and qrels.tsv, as BEIR's do (`judged.py` says what is
-in them). Documents are cut by the package's Chunker and embedded by MiniLM, which takes a second for
+in them). Documents are cut by the Chunker and embedded by MiniLM, which takes a second for
 some dozen chunks; with `--cache` the vectors are kept for the next run. A document's place is that
 of its best chunk. Intervals are 95 %, by bootstrap of the questions, of the difference in nDCG@10
 to the same question's with words alone and with vectors alone.
