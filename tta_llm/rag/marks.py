@@ -9,10 +9,12 @@ from dataclasses import dataclass
 __all__ = ["CITATION", "Mark", "find_marks", "without_marks"]
 
 # Some models cite with the whole mark of a source, or with the one that ends it, or as others do.
-_NUMBERS = r"\d{1,4}(?:\s*[,;–-]\s*(?:source\s+)?\d{1,4})*"
+_BLANKS = r"[ \t]*"
+_NUMBERS = rf"\d{{1,4}}(?:{_BLANKS}[,;–-]{_BLANKS}(?:source[ ]+)?\d{{1,4}})*"
 CITATION = (
-    rf"[\[［【〔]\s*(?:(?:end\s+of\s+)?source\s+)?{_NUMBERS}"
-    r"(?:†[^\]】\n]{0,60})?(?:[ ][0-9a-f]{12}(?::[^\]\n]{0,400})?)?\s*[\]］】〕](?!\()"
+    rf"[\[\uff3b\u3010\u3014]{_BLANKS}(?:(?:end[ ]of[ ])?source[ ]+)?{_NUMBERS}"
+    r"(?:†[^\]\u3011\n]{0,60})?(?:[ ][0-9a-f]{12}(?::[^\]\n]{0,400})?)?"
+    rf"{_BLANKS}[\]\uff3d\u3011\u3015](?!\()"
 )
 """A citation, as a pattern: `[1]`, `[2, 3]`, `[source 1]`, `【1】`; not `[1](a link)`."""
 

@@ -14,9 +14,9 @@ _FENCE = re.compile(r"[ ]{0,3}(`{3,}|~{3,})")
 _MAY_BE_FENCE = re.compile(r"[ ]{0,3}(?:`{0,2}|~{0,2})\Z")
 # A sentence takes along the citations behind its full stop, and the blanks before the next one.
 _END = re.compile(
-    rf"""(?:[.!?…]+["'”’»“)*_]*(?P<cited>(?:\s*{CITATION})*)\s+
-    |[。！？]+[」』”]*(?:\s*{CITATION})*\s*
-    |[^\S\n]*\n\s*)(?P<next>\S)""",
+    rf"""(?:[.!?…]+["'”’»“)*_]*+(?P<cited>(?:\s*+{CITATION})*+)\s++
+    |[。！？]++[」』”]*+(?:\s*+{CITATION})*+\s*+
+    |[^\S\n]*\n\s*+)(?P<next>\S)""",
     re.VERBOSE | re.IGNORECASE,
 )
 _ABBREVIATION = re.compile(
@@ -24,8 +24,9 @@ _ABBREVIATION = re.compile(
     r"|pp?|prof|resp|st|vol|vs|z\.b|d\.h|bzw)\Z",
     re.IGNORECASE,
 )
-_OPENING = "[［【〔"
-_LONGEST_MARK = 120
+_OPENING = "[\uff3b\u3010\u3014"
+_CLOSED = re.compile(r"[\]\uff3d\u3011\u3015].", re.DOTALL)
+_LONGEST_MARK = 600
 
 
 class Unit(NamedTuple):
@@ -89,8 +90,7 @@ class UnitSplitter:
         if last or self._text[start] not in _OPENING:
             return False
         rest = self._text[start : start + _LONGEST_MARK]
-        closed = re.search(r"[\]］】〕].", rest, re.DOTALL)
-        return closed is None and "\n" not in rest and len(rest) < _LONGEST_MARK
+        return _CLOSED.search(rest) is None and "\n" not in rest and len(rest) < _LONGEST_MARK
 
     def _ends_sentence(self, found: re.Match[str]) -> bool:
         if found["next"].islower():
