@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tta_llm.rag.lexical import terms
 from tta_llm.rag.quantities import Quantity, quantities, tokens
 
-__all__ = ["Facts", "facts", "quotes", "word_line"]
+__all__ = ["Facts", "facts", "is_quoted", "quotes", "word_line"]
 
 _NEGATIONS = frozenset(
     "no not never none neither nor without cannot nothing nobody nowhere hardly "
@@ -165,3 +165,9 @@ def _is_name(word: str, start: int, text: str) -> bool:
         return False
     before = text[:start].rstrip(" \"'“”„«»(*_")
     return bool(before) and before[-1] not in ".!?:;\n•|"
+
+
+def is_quoted(text: str, at: int, holds: Callable[[str], bool]) -> bool:
+    """Tell whether an offset lies in quoted words that, with it, stand in a source."""
+    found = (each for each in _QUOTE.finditer(text) if each.start() < at < each.end())
+    return any(holds("".join(filter(None, each.groups()))) for each in found)

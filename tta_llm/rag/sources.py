@@ -52,7 +52,7 @@ class Source:
     @cached_property
     def sentences(self) -> tuple[Sentence, ...]:
         """What it says, without the orders that it gives to whoever reads."""
-        spans = (span for span in self._spans if not gives_orders(self.text[slice(*span)]))
+        spans = (span for span in self.spans if not gives_orders(self.text[slice(*span)]))
         return tuple(
             Sentence(span, facts(text := self.text[slice(*span)]), _clauses(text)) for span in spans
         )
@@ -60,7 +60,7 @@ class Source:
     @cached_property
     def gives_orders(self) -> bool:
         """Whether it seems to speak to the model."""
-        return any(gives_orders(self.text[slice(*span)]) for span in self._spans)
+        return any(gives_orders(self.text[slice(*span)]) for span in self.spans)
 
     @cached_property
     def context(self) -> Facts:
@@ -93,7 +93,8 @@ class Source:
         return frozenset("".join(word[0] for word in name.split()).lower() for name in names)
 
     @cached_property
-    def _spans(self) -> tuple[Span, ...]:
+    def spans(self) -> tuple[Span, ...]:
+        """Where its sentences stand, orders among them."""
         return tuple(split_sentences(self.text))
 
     def cut(self, end: int) -> Source:
