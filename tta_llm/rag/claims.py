@@ -13,8 +13,8 @@ from tta_llm.rag.quantities import Quantity, quantities, tokens
 __all__ = ["Facts", "facts", "is_quoted", "quotes", "word_line"]
 
 _NEGATIONS = frozenset(
-    "no not never none neither nor without cannot nothing nobody nowhere hardly "
-    "nicht kein keine keinen keinem keiner nie niemals ohne weder".split()
+    "no not never none neither nor cannot nothing nobody nowhere hardly "
+    "nicht kein keine keinen keinem keiner nie niemals weder".split()
 )
 _CLAUSE_END = re.compile(r"[,;:.!?()]|\b(?:but|however|although|while|whereas|because|so)\b")
 _NEGATED_WORDS = 8

@@ -48,8 +48,8 @@ def find_support(
         about: The question, for an answer such as "Yes."
     """
     said = facts(claim)
-    if not said.terms and not said.quantities:
-        said = facts(f"{claim} {about}")
+    if said.terms <= {"yes", "ja", "correct"} and not said.quantities:
+        said = facts(about)
     best = _best(said, source)
     coverage = _coverage(said, best, [source])
     span = best[0].span if best else Span(0, len(source.text))
