@@ -131,7 +131,6 @@ def test_a_model_that_cites_wrongly_is_caught_each_time(
         assert not [each for each in told.citations if each.problem is None]
         assert told.notes
 
-
     step(lambda _: caught()).run(None)
 
 
