@@ -53,7 +53,7 @@ def test_sentences_take_their_citations_along() -> None:
     ("text", "numbers"),
     [
         *(("a [1] b", (1,)), ("a [1][2]", (1, 2)), ("a [1, 2; 3]", (1, 2, 3))),
-        *(("a [1-3]", (1, 2, 3)), ("a ［１］", (1,)), ("a 【2†source】", (2,))),
+        *(("a [1-3]", (1, 2, 3)), ("a \uff3b\uff11\uff3d", (1,)), ("a 【2†source】", (2,))),
         *(("a [Source 2]", (2,)), ("a [source 1, source 2]", (1, 2))),
         *(("a [end of source 2 0123456789ab]", (2,)), ("a[3]", (3,))),
     ],

@@ -38,7 +38,7 @@ WRONG = {
     "an invented fact": "Polish the housing with wax every spring [1].",
     "the other source": "A full battery lasts 40 days without any sun [2].",
     "a second source that says nothing of it": "A full battery lasts 40 days [1][2].",
-    "full-width digits": "A full battery lasts 45 days without any sun ［１］.",
+    "full-width digits": "A full battery lasts 45 days without any sun \uff3b\uff11\uff3d.",
     "no words of the source": "Absolutely [1].",
 }
 
