@@ -153,7 +153,7 @@ async def test_an_embedder_lets_other_words_hold_but_no_other_facts() -> None:
         async def _embed(self, texts, context):  # type: ignore[no-untyped-def]
             return [[1.0] * self.dimensions for _ in texts]
 
-    in_other_words = "Without sunlight its accumulator, the battery, endures 40 days [1]."
+    in_other_words = "In darkness its accumulator, a battery, endures 40 days [1]."
     assert (await answer(in_other_words)).citations[0].problem
     assert (await answer(in_other_words, embedder=Alike())).citations[0].problem is None
     wrong = in_other_words.replace("40", "50")
