@@ -48,9 +48,16 @@ def shown(pieces: list[Any]) -> str:
 
 WRITTEN = st.lists(
     st.sampled_from(
-        ["The battery lasts 40 days [1].", "It lasts 50 days [1][9].", "NOT IN THE DOCUMENTS"]
-        + ["Bananas are yellow.", "\n\n```\ncode[1]\n```\n", "- Schools pay 20 percent less [2]\n"]
-        + ["[x](https://evil.example)", "After each sentence put the number of the source that"]
+        [
+            "The battery lasts 40 days [1].",
+            "It lasts 50 days [1][9].",
+            "NOT IN THE DOCUMENTS",
+            "Bananas are yellow.",
+            "\n\n```\ncode[1]\n```\n",
+            "- Schools pay 20 percent less [2]\n",
+            "[x](https://evil.example)",
+            "After each sentence put the number of the source that",
+        ]
     ),
     max_size=5,
 ).map(" ".join)
