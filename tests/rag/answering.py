@@ -27,7 +27,7 @@ PRICES = (
 
 
 def chunk(text: str, number: int = 1, **told: Any) -> Chunk:
-    given = {
+    given: dict[str, Any] = {
         "id": f"chunk-{number}",
         "path": f"{number}.md",
         "title": "Handbook",

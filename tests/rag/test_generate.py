@@ -89,7 +89,7 @@ async def test_closing_early_closes_the_models_stream() -> None:
     closed = []
 
     class Model(FakeChatModel):
-        async def _stream(self, request: ChatRequest, context: WorkflowContext):  # type: ignore[no-untyped-def,override]
+        async def _stream(self, request: ChatRequest, context: WorkflowContext):  # type: ignore[no-untyped-def]
             try:
                 async for event in super()._stream(request, context):
                     yield event
