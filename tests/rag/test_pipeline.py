@@ -139,10 +139,10 @@ async def test_a_search_is_remembered_until_the_index_changes(folder: Path) -> N
 async def test_citations_of_a_model_point_at_chunks(lamp: Index) -> None:
     model = FakeChatModel("It lasts nine hours [1]. It is red [2, 9][12].")
     answer = await rag_pipeline(lamp, model).execute("battery hours", WorkflowContext())
-    assert answer.text == "It lasts nine hours [1]. It is red [2]."
+    assert answer.text.replace("?", "") == "It lasts nine hours [1]. It is red [2]."
     assert [each.number for each in answer.citations] == [1, 2]
     assert answer.model == "fake:fake"
-    assert "9, 12" in answer.notes[0]
+    assert "(9, 12; there were" in answer.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -160,14 +160,15 @@ async def test_citations_of_a_model_point_at_chunks(lamp: Index) -> None:
 async def test_a_model_may_cite_with_the_mark_of_a_source(lamp: Index, form: str) -> None:
     model = FakeChatModel(f"It is red {form}.")
     answer = await rag_pipeline(lamp, model).execute("battery hours", WorkflowContext())
-    assert answer.text.replace("[2][2]", "[2]") == "It is red [2]."
+    # Whether the source says so is another matter.
+    assert answer.text.replace("?", "") == "It is red [2]."
     assert [each.number for each in answer.citations] == [2]
 
 
 async def test_other_brackets_are_no_citations(lamp: Index) -> None:
     text = "Use items[2 of 3], [2 apples] and [source]: [1]."
     answer = await rag_pipeline(lamp, FakeChatModel(text)).execute("battery", WorkflowContext())
-    assert answer.text == text
+    assert answer.text.replace("?", "") == text
     assert [each.number for each in answer.citations] == [1]
 
 

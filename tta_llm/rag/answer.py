@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tta_llm.rag.documents import Chunk, describe_location
+from tta_llm.rag.documents import Chunk, Span, describe_location
 
 __all__ = ["Answer", "Citation"]
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A place in a document that an answer rests on.
+    """A place in a document that a sentence of an answer rests on.
 
     Args:
         number: What stands in brackets in the answer's text.
@@ -23,6 +23,9 @@ class Citation:
         line_end: The last line.
         page: The page, None where there are no pages.
         chunk_id: The chunk that was found.
+        span: Where the quote stands in the document's text.
+        claim: What the answer says on its strength, without the marks of citations.
+        problem: Why the place does not support that, None when it does.
     """
 
     number: int
@@ -34,6 +37,9 @@ class Citation:
     line_end: int | None
     page: int | None
     chunk_id: str
+    span: Span
+    claim: str = ""
+    problem: str | None = None
 
     @classmethod
     def of(cls, chunk: Chunk, number: int, start: int = 0, end: int | None = None) -> Citation:
@@ -50,6 +56,7 @@ class Citation:
             line_end=line_end,
             page=chunk.page,
             chunk_id=chunk.id,
+            span=Span(chunk.start + start, chunk.start + end),
         )
 
     @property
@@ -67,9 +74,10 @@ class Answer:
         text: The answer, with the numbers of its citations in brackets; a sentence that says so
             when nothing was found.
         found: Whether the documents answer the question.
-        citations: What the answer rests on.
+        citations: What the answer rests on: one for each source that a sentence cites.
         model: The model that wrote it, None when it is quoted from the documents.
         notes: What the reader should know of how it came about.
+        unsupported: The sentences of the text that no source was found to say.
     """
 
     question: str
@@ -77,7 +85,8 @@ class Answer:
     found: bool
     citations: tuple[Citation, ...] = ()
     model: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    unsupported: tuple[str, ...] = ()
 
 
 def not_found(question: str, model: str | None = None, *notes: str) -> Answer:
