@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ from tta_llm import WorkflowContext
 from tta_llm.rag.answer import Answer
 from tta_llm.rag.documents import Chunk
 from tta_llm.rag.generate import GenerateAnswer
-from tta_llm.rag.query import Query
-from tta_llm.rag.search import Hit, SearchResult
 from tta_llm.rag.prompt_sources import Source
+from tta_llm.rag.query import Query
+from tta_llm.rag.search import EmbeddedQuery, Hit, SearchResult
 from tta_llm.testing import FakeChatModel
 
 POWER = (
@@ -49,7 +48,7 @@ def source(text: str, number: int = 1, **told: Any) -> Source:
 def found(*texts: str | Chunk, query: str | Query = "battery?", **evidence: float) -> SearchResult:
     asked = Query.of(query)
     vector = np.ones(4, np.float32) / 2
-    given: Any = SimpleNamespace(text=asked.text, query=asked, vector=vector)
+    given = EmbeddedQuery(asked, vector, "fake", 1, "default")
     chunks = (
         each if isinstance(each, Chunk) else chunk(each, number)
         for number, each in enumerate(texts, 1)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tta_llm.rag.documents import Chunk
+from tta_llm.rag.query import Query
 from tta_llm.rag.search import EmbeddedQuery, Hit, SearchResult
 
 
@@ -18,7 +19,7 @@ def chunk(text: str, path: str = "a.md", start: int = 0, line: int = 1, **more: 
 
 def result_of(*hits: Hit | Chunk | str, question: str = "Which?") -> SearchResult:
     """A result with these hits; of texts and chunks the first has the highest score."""
-    query = EmbeddedQuery(question, np.ones(2, np.float32), "fake", 1)
+    query = EmbeddedQuery(Query(question), np.ones(2, np.float32), "fake", 1, "default")
     made = []
     for place, each in enumerate(hits):
         piece = chunk(each) if isinstance(each, str) else each

@@ -10,8 +10,9 @@ import pytest
 from tta_llm import WorkflowContext, step
 from tta_llm.rag import Chunk, EmbeddedQuery, Hit, SearchResult
 from tta_llm.rag.fusion import Fuse
+from tta_llm.rag.query import Query
 
-QUERY = EmbeddedQuery("which lamp?", np.zeros(1, np.float32), "fake", 1)
+QUERY = EmbeddedQuery(Query("which lamp?"), np.zeros(1, np.float32), "fake", 1, "default")
 
 
 def chunk(name: str) -> Chunk:

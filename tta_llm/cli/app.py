@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 import tta_llm
+from tta_llm.cli.eval import evaluate
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.output import print_error
 from tta_llm.cli.route import route_app
@@ -197,6 +198,9 @@ def search(
         as_json=as_json,
     )
     _leave(lambda: run_search(options), as_json=as_json)
+
+
+app.command(name="eval")(evaluate)
 
 
 def _typed(text: str) -> str:

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from tta_llm.cli.ask import default_folder
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.output import plain, print_json, print_text
 from tta_llm.core import WorkflowContext
@@ -29,9 +28,8 @@ from tta_llm.rag.evaluation.retrieval import evaluate_retrieval
 from tta_llm.rag.evaluation.support import ModelSupport, support_by_words
 from tta_llm.rag.index import Index
 from tta_llm.rag.ingest import IngestDocuments
-from tta_llm.rag.pipeline import rag_pipeline
-from tta_llm.rag.rerank import RerankResults
-from tta_llm.rag.search import EmbedQuery, SearchVectors
+from tta_llm.rag.pipeline import rag_pipeline, retrieval
+from tta_llm.rag.places import default_folder
 
 __all__ = ["EvalOptions", "run_eval"]
 
@@ -133,7 +131,7 @@ async def _evaluate(options: EvalOptions, cases: Sequence[EvaluationCase]) -> Ev
         judge = await _model(options.judge, stack)
         index = await stack.enter_async_context(Index.open(options.folder))
         await _ingest(options, index)
-        search = EmbedQuery(index) >> SearchVectors(index) >> RerankResults(index, top_k=options.k)
+        search = retrieval(index, top_k=options.k)
         with _bar("searching", options) as on_case:
             found = await evaluate_retrieval(search, cases, k=options.k, on_case=on_case)
         with _bar("answering", options) as on_case:

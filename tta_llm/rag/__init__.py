@@ -10,24 +10,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tta_llm.rag.answer import Answer, Citation
+    from tta_llm.rag.answer_events import AnswerCitation, AnswerEvent, AnswerRestart, AnswerText
     from tta_llm.rag.chroma_store import ChromaStore
     from tta_llm.rag.chunking import Chunker, count_tokens, split_sentences
     from tta_llm.rag.documents import Chunk, Document, Heading, Metadata, Span
+    from tta_llm.rag.evaluation.answers import evaluate_answers
+    from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource, read_cases
+    from tta_llm.rag.evaluation.report import CaseResult, Difference, EvaluationReport, Measure
+    from tta_llm.rag.evaluation.retrieval import evaluate_retrieval
+    from tta_llm.rag.evaluation.support import Claim, ModelSupport, Support, support_by_words
     from tta_llm.rag.explain import Explanation, explain
     from tta_llm.rag.extract import ExtractAnswer
+    from tta_llm.rag.filter_parser import parse_filter
     from tta_llm.rag.filters import Filter, field
     from tta_llm.rag.fusion import Fuse
     from tta_llm.rag.generate import GenerateAnswer
     from tta_llm.rag.index import Index
     from tta_llm.rag.ingest import IngestDocuments
+    from tta_llm.rag.lance_store import LanceStore
     from tta_llm.rag.lexical import LANGUAGES, LexicalIndex
-    from tta_llm.rag.loading import read_document
+    from tta_llm.rag.loading import SourceFile, find_files, parse_document, read_document
     from tta_llm.rag.namespace import Namespace
     from tta_llm.rag.numpy_store import NumpyStore
     from tta_llm.rag.pipeline import hybrid_search, rag_pipeline, retrieval
+    from tta_llm.rag.queries import HyDE, MultiQuery, RewriteQuery
     from tta_llm.rag.query import Query
     from tta_llm.rag.report import IngestReport, Progress, Skipped
     from tta_llm.rag.rerank import RerankResults
+    from tta_llm.rag.rerankers.api import ApiReranker
+    from tta_llm.rag.rerankers.base import Reranker
+    from tta_llm.rag.rerankers.cross_encoder import CrossEncoderReranker
+    from tta_llm.rag.rerankers.judge import JudgeReranker
+    from tta_llm.rag.rerankers.local_models import FlashRankScorer, SentenceTransformersScorer
+    from tta_llm.rag.rerankers.min_score import AbstentionThreshold, MinScore, calibrate_abstention
+    from tta_llm.rag.rerankers.mmr import DiversifyResults
+    from tta_llm.rag.rerankers.ordering import LongContextOrder
     from tta_llm.rag.retriever import Retriever
     from tta_llm.rag.search import (
         EmbeddedQuery,
@@ -38,92 +55,129 @@ if TYPE_CHECKING:
         SearchWords,
     )
     from tta_llm.rag.store import Match, VectorStore
+    from tta_llm.rag.stores import open_store
+    from tta_llm.rag.web_page import read_web_page
 
 __all__ = [
     "LANGUAGES",
+    "AbstentionThreshold",
     "Answer",
+    "AnswerCitation",
+    "AnswerEvent",
+    "AnswerRestart",
+    "AnswerText",
+    "ApiReranker",
+    "CaseResult",
     "ChromaStore",
     "Chunk",
     "Chunker",
     "Citation",
+    "Claim",
+    "CrossEncoderReranker",
+    "Difference",
+    "DiversifyResults",
     "Document",
     "EmbedQuery",
     "EmbeddedQuery",
+    "EvaluationCase",
+    "EvaluationReport",
+    "ExpectedSource",
     "Explanation",
     "ExtractAnswer",
     "Filter",
+    "FlashRankScorer",
     "Fuse",
     "GenerateAnswer",
     "Heading",
     "Hit",
+    "HyDE",
     "Index",
     "IngestDocuments",
     "IngestReport",
+    "JudgeReranker",
+    "LanceStore",
     "LexicalIndex",
+    "LongContextOrder",
     "Match",
+    "Measure",
     "Metadata",
+    "MinScore",
+    "ModelSupport",
+    "MultiQuery",
     "Namespace",
     "NumpyStore",
     "Progress",
     "Query",
     "RerankResults",
+    "Reranker",
     "Retriever",
+    "RewriteQuery",
     "SearchResult",
     "SearchVectors",
     "SearchWords",
+    "SentenceTransformersScorer",
     "Skipped",
+    "SourceFile",
     "Span",
+    "Support",
     "VectorStore",
-    "chroma_store",
-    "chunking",
+    "calibrate_abstention",
     "count_tokens",
-    "documents",
+    "evaluate_answers",
+    "evaluate_retrieval",
     "explain",
-    "extract",
     "field",
-    "filters",
-    "fusion",
-    "generate",
+    "find_files",
     "hybrid_search",
-    "index",
-    "ingest",
-    "lexical",
-    "loading",
-    "namespace",
-    "numpy_store",
-    "pipeline",
-    "query",
+    "open_store",
+    "parse_document",
+    "parse_filter",
     "rag_pipeline",
+    "read_cases",
     "read_document",
-    "report",
-    "rerank",
+    "read_web_page",
     "retrieval",
-    "retriever",
-    "search",
     "split_sentences",
-    "store",
+    "support_by_words",
 ]
 
 _HOMES = {
     "answer": ("Answer", "Citation"),
+    "answer_events": ("AnswerCitation", "AnswerEvent", "AnswerRestart", "AnswerText"),
     "chroma_store": ("ChromaStore",),
     "chunking": ("Chunker", "count_tokens", "split_sentences"),
     "documents": ("Chunk", "Document", "Heading", "Metadata", "Span"),
+    "evaluation.answers": ("evaluate_answers",),
+    "evaluation.cases": ("EvaluationCase", "ExpectedSource", "read_cases"),
+    "evaluation.report": ("CaseResult", "Difference", "EvaluationReport", "Measure"),
+    "evaluation.retrieval": ("evaluate_retrieval",),
+    "evaluation.support": ("Claim", "ModelSupport", "Support", "support_by_words"),
     "explain": ("Explanation", "explain"),
     "extract": ("ExtractAnswer",),
-    "generate": ("GenerateAnswer",),
-    "index": ("Index",),
+    "filter_parser": ("parse_filter",),
     "filters": ("Filter", "field"),
     "fusion": ("Fuse",),
+    "generate": ("GenerateAnswer",),
+    "index": ("Index",),
     "ingest": ("IngestDocuments",),
+    "lance_store": ("LanceStore",),
     "lexical": ("LANGUAGES", "LexicalIndex"),
-    "loading": ("read_document",),
+    "loading": ("SourceFile", "find_files", "parse_document", "read_document"),
     "namespace": ("Namespace",),
     "numpy_store": ("NumpyStore",),
     "pipeline": ("hybrid_search", "rag_pipeline", "retrieval"),
+    "queries": ("HyDE", "MultiQuery", "RewriteQuery"),
     "query": ("Query",),
     "report": ("IngestReport", "Progress", "Skipped"),
     "rerank": ("RerankResults",),
+    "rerankers.api": ("ApiReranker",),
+    "rerankers.base": ("Reranker",),
+    "rerankers.cross_encoder": ("CrossEncoderReranker",),
+    "rerankers.judge": ("JudgeReranker",),
+    "rerankers.local_models": ("FlashRankScorer", "SentenceTransformersScorer"),
+    "rerankers.min_score": ("AbstentionThreshold", "MinScore", "calibrate_abstention"),
+    "rerankers.mmr": ("DiversifyResults",),
+    "rerankers.ordering": ("LongContextOrder",),
     "retriever": ("Retriever",),
     "search": (
         "EmbedQuery",
@@ -134,6 +188,8 @@ _HOMES = {
         "SearchWords",
     ),
     "store": ("Match", "VectorStore"),
+    "stores": ("open_store",),
+    "web_page": ("read_web_page",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -79,6 +79,7 @@ def pack(chunk: Chunk) -> str:
             chunk.page,
             chunk.rows,
             chunk.parent,
+            chunk.context,
         ]
     )
 
@@ -86,7 +87,7 @@ def pack(chunk: Chunk) -> str:
 def unpack(row: tuple[str, str, str, int, str, str]) -> Chunk:
     """Give the chunk of a row: its id, path, text, start, what `pack` gave, its metadata."""
     name, path, text, start, about, metadata = row
-    title, headings, end, line_start, line_end, page, rows, parent = json.loads(about)
+    title, headings, end, line_start, line_end, page, rows, parent, context = json.loads(about)
     return Chunk(
         id=name,
         path=path,
@@ -101,6 +102,7 @@ def unpack(row: tuple[str, str, str, int, str, str]) -> Chunk:
         rows=tuple(rows),
         parent=Span(*parent) if parent else None,
         metadata=json.loads(metadata),
+        context=context,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tta_llm.rag.claims import Facts, word_line
-from tta_llm.rag.quantities import Quantity
 from tta_llm.rag.prompt_sources import Sentence, Source
+from tta_llm.rag.quantities import Quantity
 
 __all__ = ["has_figure"]
 

@@ -27,10 +27,9 @@ from tta_llm.rag.answer_events import AnswerEvent, AnswerRestart, answer_events
 from tta_llm.rag.checking import Checker, Means
 from tta_llm.rag.judging import ChatStep
 from tta_llm.rag.leaks import Leaks
-from tta_llm.rag.prompting import Prompt, budget_of, write_prompt
-from tta_llm.rag.query import Query
-from tta_llm.rag.search import SearchResult
 from tta_llm.rag.prompt_sources import ReadPassage, read_sources
+from tta_llm.rag.prompting import Prompt, budget_of, write_prompt
+from tta_llm.rag.search import SearchResult
 from tta_llm.rag.writing import AnswerWriter, Ending, Unsupported
 
 __all__ = ["GenerateAnswer"]
@@ -147,7 +146,7 @@ class GenerateAnswer(WorkflowPrimitive[SearchResult, Answer]):
                 (),
                 ("What was found has too little to do with the question.",),
             )
-        query = query_of(result)
+        query = result.query.query
         sources = await read_sources(result.hits, self._read)
         budget = budget_of(self._model, self._max_context_tokens, self._max_tokens)
         write = partial(write_prompt, instructions=self._instructions, max_tokens=self._max_tokens)
@@ -199,9 +198,3 @@ class _Reading:
         if self._answer is None:
             raise InvalidResponseError("the model's stream ended without its finish event")
         return self._answer
-
-
-def query_of(result: SearchResult) -> Query:
-    """Give the query of a search."""
-    query = getattr(result.query, "query", None)
-    return query if isinstance(query, Query) else Query(result.query.text)

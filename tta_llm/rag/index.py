@@ -106,7 +106,7 @@ class Index:
         Args:
             folder: Where all of it is.
             embedder: As for the class.
-            store: What keeps the vectors: "chroma", "numpy" or what a package adds; Chroma, or what
+            store: What keeps the vectors: "chroma", "lance", "numpy" or what a package adds; Chroma, or what
                 the index was made with, when missing.
             per: As for the class.
             language: As for the class; English, or what the index was made with, when missing.
@@ -122,7 +122,7 @@ class Index:
         settings = _settings(
             folder / "index.json", {"store": store, "per": per, "language": language}
         )
-        opened = open_store(settings.store, folder / settings.store)
+        opened = open_store(settings.store, folder)
         return cls(embedder, opened, folder=folder, per=settings.per, language=settings.language)
 
     @property

@@ -13,8 +13,8 @@ from tta_llm.errors import ContextLengthError
 from tta_llm.messages import ChatRequest, Message, system, user
 from tta_llm.providers import ChatModel, token_counter
 from tta_llm.rag.hidden_text import without_hidden
-from tta_llm.rag.query import Query
 from tta_llm.rag.prompt_sources import Source
+from tta_llm.rag.query import Query
 
 __all__ = ["NOT_FOUND", "Budget", "Prompt", "budget_of", "mark_of", "write_prompt"]
 

@@ -16,6 +16,7 @@ from tta_llm.testing.recording import (
     replay,
 )
 from tta_llm.testing.store_contract import CacheStoreContract
+from tta_llm.testing.vector_store_contract import VectorStoreContract
 
 __all__ = [
     "CacheStoreContract",
@@ -29,6 +30,7 @@ __all__ = [
     "RecordingModel",
     "ReplayModel",
     "UnrecordedRequestError",
+    "VectorStoreContract",
     "VirtualClock",
     "cancel_at_every_await",
     "record",

@@ -12,12 +12,12 @@ from tta_llm import WorkflowContext
 from tta_llm.errors import InvalidResponseError, OverloadedError
 from tta_llm.rag.answer import Answer, Citation, not_found
 from tta_llm.rag.evaluation.answers import evaluate_answers
-from tta_llm.rag.evaluation.cases import EvaluationCase, Source
+from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
 from tta_llm.rag.evaluation.report import CaseResult
 from tta_llm.rag.evaluation.support import Claim, ModelSupport, claims_of, support_by_words
 from tta_llm.testing import FakeChatModel, MockPrimitive
 
-CASE = EvaluationCase("How long?", (Source("a.md"),), "nine hours")
+CASE = EvaluationCase("How long?", (ExpectedSource("a.md"),), "nine hours")
 SILENCE = EvaluationCase("Who won?", answerable=False)
 
 
@@ -100,16 +100,18 @@ async def test_a_failed_pipeline_counts_as_zero_and_is_listed() -> None:
 @pytest.mark.parametrize(
     ("source", "cited"),
     [
-        (Source("a.md", lines=(1, 3)), 1),
-        (Source("a.md", lines=(2, 3)), 0),
-        (Source("b.md"), 0),
-        (Source("a.md", page=1), 0),
-        (Source("a.md", quote="lasts nine"), 1),
-        (Source("a.md", quote="The battery lasts nine hours. And more."), 1),
-        (Source("a.md", quote="ten hours"), 0),
+        (ExpectedSource("a.md", lines=(1, 3)), 1),
+        (ExpectedSource("a.md", lines=(2, 3)), 0),
+        (ExpectedSource("b.md"), 0),
+        (ExpectedSource("a.md", page=1), 0),
+        (ExpectedSource("a.md", quote="lasts nine"), 1),
+        (ExpectedSource("a.md", quote="The battery lasts nine hours. And more."), 1),
+        (ExpectedSource("a.md", quote="ten hours"), 0),
     ],
 )
-async def test_a_source_is_cited_where_the_places_meet(source: Source, cited: float) -> None:
+async def test_a_source_is_cited_where_the_places_meet(
+    source: ExpectedSource, cited: float
+) -> None:
     case = EvaluationCase("How long?", (source,))
     given = answer("Nine hours [1].", "The battery lasts nine hours.")
     assert (await result(given, case)).scores["source_recall"] == cited

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.rag.results import chunk
-from tta_llm.rag.evaluation.cases import EvaluationCase, Source, read_cases
+from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource, read_cases
 
 
 def read(tmp_path: Path, *lines: str, start: bytes = b"", end: str = "\n") -> list[EvaluationCase]:
@@ -24,9 +24,11 @@ def test_a_line_has_a_question_and_what_is_expected(tmp_path: Path) -> None:
         '{"question": "B?", "answerable": false, "id": "b", "sources": null, "answer": null}',
         '{"question": "C?", "sources": [{"path": "c", "lines": [3, 5], "span": [1, 9]}]}',
     )
-    assert one == EvaluationCase("A?", (Source("a.md"), Source("b.pdf", page=2)), "x")
+    assert one == EvaluationCase(
+        "A?", (ExpectedSource("a.md"), ExpectedSource("b.pdf", page=2)), "x"
+    )
     assert two == EvaluationCase("B?", answerable=False, id="b")
-    assert three.sources == (Source("c", lines=(3, 5), span=(1, 9)),)
+    assert three.sources == (ExpectedSource("c", lines=(3, 5), span=(1, 9)),)
     assert (one.id, two.id) == ("A?", "b")
 
 
@@ -79,24 +81,24 @@ def test_an_empty_file_is_told(tmp_path: Path) -> None:
 def test_a_chunk_shows_a_source_when_it_has_a_part_of_the_place() -> None:
     piece = replace(chunk("nine\n  hours", "a.md", start=10), line_start=4, line_end=5)
     shown = [
-        Source("a.md"),
-        Source("a.md", quote="nine hours"),
-        Source("a.md", lines=(5, 9)),
-        Source("a.md", lines=(1, 4)),
-        Source("a.md", span=(0, 11)),
-        Source("a.md", span=(12, 13)),
+        ExpectedSource("a.md"),
+        ExpectedSource("a.md", quote="nine hours"),
+        ExpectedSource("a.md", lines=(5, 9)),
+        ExpectedSource("a.md", lines=(1, 4)),
+        ExpectedSource("a.md", span=(0, 11)),
+        ExpectedSource("a.md", span=(12, 13)),
     ]
     hidden = [
-        Source("b.md"),
-        Source("a.md", quote="ten hours"),
-        Source("a.md", lines=(6, 9)),
-        Source("a.md", lines=(1, 3)),
-        Source("a.md", span=(0, 10)),
-        Source("a.md", span=(piece.end, 99)),
-        Source("a.md", page=1),
+        ExpectedSource("b.md"),
+        ExpectedSource("a.md", quote="ten hours"),
+        ExpectedSource("a.md", lines=(6, 9)),
+        ExpectedSource("a.md", lines=(1, 3)),
+        ExpectedSource("a.md", span=(0, 10)),
+        ExpectedSource("a.md", span=(piece.end, 99)),
+        ExpectedSource("a.md", page=1),
     ]
     assert [source for source in shown if not source.shown_by(piece)] == []
     assert [source for source in hidden if source.shown_by(piece)] == []
     paged = replace(piece, page=1, line_start=None, line_end=None)
-    assert Source("a.md", page=1).shown_by(paged)
-    assert not Source("a.md", lines=(1, 9)).shown_by(paged)
+    assert ExpectedSource("a.md", page=1).shown_by(paged)
+    assert not ExpectedSource("a.md", lines=(1, 9)).shown_by(paged)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.rag.results import chunk, result_of
 from tta_llm import WorkflowContext, step
-from tta_llm.rag.evaluation.cases import EvaluationCase, Source
+from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
 from tta_llm.rag.evaluation.ranking import ndcg, recall, reciprocal_rank
 from tta_llm.rag.evaluation.report import EvaluationReport
 from tta_llm.rag.evaluation.retrieval import evaluate_retrieval
@@ -44,32 +44,32 @@ def test_measures_agree_with_ir_measures(ranking: list[str], wanted: set[str], k
     assert measures.calc_aggregate(list(ours), qrels, run) == pytest.approx(ours)
 
 
-def cases_for(*sources: Source) -> list[EvaluationCase]:
+def cases_for(*sources: ExpectedSource) -> list[EvaluationCase]:
     return [EvaluationCase("Which?", sources)]
 
 
-async def scores(result: SearchResult, *sources: Source, k: int = 10) -> dict[str, float]:
+async def scores(result: SearchResult, *sources: ExpectedSource, k: int = 10) -> dict[str, float]:
     found = await evaluate_retrieval(MockPrimitive(return_value=result), cases_for(*sources), k=k)
     return {name.partition("@")[0]: score for name, score in found.results[0].scores.items()}
 
 
 async def test_chunks_of_one_document_count_as_one() -> None:
     result = result_of(chunk("1", "x"), chunk("2", "x"), chunk("3", "a"), chunk("4", "a"))
-    assert (await scores(result, Source("a")))["mrr"] == 0.5
-    assert (await scores(result, Source("a"), Source("x")))["ndcg"] == 1
+    assert (await scores(result, ExpectedSource("a")))["mrr"] == 0.5
+    assert (await scores(result, ExpectedSource("a"), ExpectedSource("x")))["ndcg"] == 1
 
 
 async def test_for_places_each_chunk_counts() -> None:
     result = result_of(chunk("1", "a", line=1), chunk("2", "a", line=2), chunk("3", "a", line=7))
-    found = await scores(result, Source("a", lines=(7, 8)))
+    found = await scores(result, ExpectedSource("a", lines=(7, 8)))
     assert found["mrr"] == pytest.approx(1 / 3)
     assert found["recall"] == 1
-    assert (await scores(result, Source("a", lines=(7, 8)), k=2))["recall"] == 0
+    assert (await scores(result, ExpectedSource("a", lines=(7, 8)), k=2))["recall"] == 0
 
 
 async def test_a_chunk_may_show_two_sources() -> None:
     result = result_of(chunk("one two", "a"))
-    found = await scores(result, Source("a", quote="one"), Source("a", quote="two"))
+    found = await scores(result, ExpectedSource("a", quote="one"), ExpectedSource("a", quote="two"))
     assert found == {"ndcg": 1, "recall": 1, "mrr": 1}
 
 
@@ -81,8 +81,8 @@ async def test_a_failed_search_counts_as_nothing_found_and_is_listed() -> None:
         return result_of(chunk("1", "a"))
 
     cases = [
-        EvaluationCase("up?", (Source("a"),)),
-        EvaluationCase("down?", (Source("a"),)),
+        EvaluationCase("up?", (ExpectedSource("a"),)),
+        EvaluationCase("down?", (ExpectedSource("a"),)),
         EvaluationCase("no source?", answer="x"),
     ]
     report = await evaluate_retrieval(search, cases, k=5)
@@ -107,7 +107,7 @@ async def test_questions_run_together_up_to_the_limit_and_progress_is_told() -> 
         running -= 1
         return result_of(chunk("1", "a"))
 
-    cases = [EvaluationCase(f"{number}?", (Source("a"),)) for number in range(7)]
+    cases = [EvaluationCase(f"{number}?", (ExpectedSource("a"),)) for number in range(7)]
     report = await evaluate_retrieval(
         step(search),
         cases,
@@ -127,7 +127,7 @@ async def test_a_cancelled_evaluation_leaves_nothing_running() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    task = asyncio.create_task(evaluate_retrieval(step(hang), cases_for(Source("a"))))
+    task = asyncio.create_task(evaluate_retrieval(step(hang), cases_for(ExpectedSource("a"))))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -137,11 +137,11 @@ async def test_a_cancelled_evaluation_leaves_nothing_running() -> None:
 async def test_a_shared_context_is_every_questions() -> None:
     search = MockPrimitive(return_value=result_of())
     context = WorkflowContext(data={"tenant": "a"})
-    await evaluate_retrieval(search, cases_for(Source("a")), context=context)
+    await evaluate_retrieval(search, cases_for(ExpectedSource("a")), context=context)
     assert search.calls[0].context.data["tenant"] == "a"
 
 
 async def test_no_k_below_one_and_no_cases_no_measures() -> None:
     with pytest.raises(ValueError, match="k must be 1 or more"):
-        await evaluate_retrieval(MockPrimitive(), cases_for(Source("a")), k=0)
+        await evaluate_retrieval(MockPrimitive(), cases_for(ExpectedSource("a")), k=0)
     assert await evaluate_retrieval(MockPrimitive(), []) == EvaluationReport(())

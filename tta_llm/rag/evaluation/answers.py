@@ -10,7 +10,7 @@ from contextlib import aclosing
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.rag.answer import Answer, Citation
-from tta_llm.rag.evaluation.cases import EvaluationCase, Source
+from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
 from tta_llm.rag.evaluation.report import CaseResult, EvaluationReport
 from tta_llm.rag.evaluation.running import OnCase, ask_all, told
 from tta_llm.rag.evaluation.support import Claim, Support, claims_of, support_by_words
@@ -135,7 +135,7 @@ def _scores(case: EvaluationCase, answer: Answer | None) -> dict[str, float]:
     return scores
 
 
-def _cites(citation: Citation, source: Source) -> bool:
+def _cites(citation: Citation, source: ExpectedSource) -> bool:
     """Tell whether a citation and a source have a place in common."""
     if citation.path != source.path or (source.page is not None and source.page != citation.page):
         return False

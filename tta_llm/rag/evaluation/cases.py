@@ -11,11 +11,11 @@ from typing import Any
 
 from tta_llm.rag.documents import Chunk
 
-__all__ = ["EvaluationCase", "Source", "read_cases"]
+__all__ = ["EvaluationCase", "ExpectedSource", "read_cases"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ExpectedSource:
     """Where an answer stands: a document, or a place in it.
 
     What is None doesn't matter. A chunk shows the source when it has a part of the place.
@@ -72,15 +72,15 @@ class EvaluationCase:
 
     Example:
         ```python
-        from tta_llm.rag.evaluation.cases import EvaluationCase, Source
+        from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
 
-        case = EvaluationCase("How long does it last?", (Source("lamp.md"),), "nine hours")
+        case = EvaluationCase("How long does it last?", (ExpectedSource("lamp.md"),), "nine hours")
         assert case.id == "How long does it last?"
         ```
     """
 
     question: str
-    sources: tuple[Source, ...] = ()
+    sources: tuple[ExpectedSource, ...] = ()
     answer: str | None = None
     answerable: bool = True
     id: str = ""
@@ -151,12 +151,12 @@ def _case(row: Any) -> EvaluationCase:
     )
 
 
-def _source(told: Any) -> Source:
+def _source(told: Any) -> ExpectedSource:
     row = {"path": told} if isinstance(told, str) else told
     if not isinstance(row, dict) or not row.get("path"):
         raise TypeError(f'a source is a path, or an object with a "path", not {told!r}')
-    _check_fields(row, {each.name for each in fields(Source)})
-    return Source(
+    _check_fields(row, {each.name for each in fields(ExpectedSource)})
+    return ExpectedSource(
         path=_typed(row, "path", str) or "",
         quote=_typed(row, "quote", str),
         lines=_pair(row, "lines"),

@@ -41,11 +41,11 @@ async def evaluate_retrieval(
     Example:
         ```python
         import asyncio
-        from tta_llm.rag.evaluation.cases import EvaluationCase, Source
+        from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
         from tta_llm.rag.evaluation.retrieval import evaluate_retrieval
         from tta_llm.testing import MockPrimitive
 
-        cases = [EvaluationCase("How long does it last?", (Source("lamp.md"),))]
+        cases = [EvaluationCase("How long does it last?", (ExpectedSource("lamp.md"),))]
         search = MockPrimitive(raises=ConnectionError("the store is down"))
         report = asyncio.run(evaluate_retrieval(search, cases))
         assert report.failures[0].error == "ConnectionError: the store is down"
