@@ -62,9 +62,10 @@ def score(hits: list[Chunk], corpus: str, marked: Ranges) -> tuple[float, float,
 
 def evaluate(chunker: Chunker, documents: list[Document], questions: list[Question]) -> str:
     """Make a line of the table."""
-    index = LexicalIndex([chunk for each in documents for chunk in chunker.split(each)])
+    chunks = {chunk.id: chunk for each in documents for chunk in chunker.split(each)}
+    index = LexicalIndex(list(chunks.values()))
     rows = [
-        score([index.chunks[match.id] for match in index.search(question, 5)], corpus, marked)
+        score([chunks[match.id] for match in index.search(question, 5)], corpus, marked)
         for question, corpus, marked in questions
     ]
     recall, precision, iou, given = np.mean(rows, axis=0)

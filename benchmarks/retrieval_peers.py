@@ -108,7 +108,7 @@ class LlamaIndex:
         from llama_index.core import Settings
         from llama_index.core.embeddings import BaseEmbedding
 
-        class Wrapped(BaseEmbedding):
+        class Wrapped(BaseEmbedding):  # type: ignore[misc]  # untyped where it is not installed
             def _get_text_embedding(self, text: str) -> list[float]:
                 return embedder.run(text).tolist()  # type: ignore[no-any-return]
 

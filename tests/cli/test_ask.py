@@ -239,8 +239,7 @@ def test_interrupt_ends_with_130(tmp_path: Path) -> None:
         (docs / f"{number}.md").write_text(f"# {number}\n\n" + f"Word {number} and more. " * 60)
     asked = command("ask", "x", "--docs", docs, "--index", tmp_path / "i", "--json")
     with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        manifest = tmp_path / "i" / "manifest.sqlite3"
-        while not manifest.exists():
+        while not list(tmp_path.glob("i/catalogs/*.sqlite3")):
             time.sleep(0.05)
         time.sleep(1)
         process.send_signal(signal.SIGINT)

@@ -47,7 +47,7 @@ def source(text: str, number: int = 1, **told: Any) -> Source:
 
 def found(*texts: str | Chunk, query: str | Query = "battery?", **evidence: float) -> SearchResult:
     asked = Query.of(query)
-    vector = np.ones(4, np.float32) / 2
+    vector = np.full(4, 0.5, np.float32)
     given = EmbeddedQuery(asked, vector, "fake", 1, "default")
     chunks = (
         each if isinstance(each, Chunk) else chunk(each, number)

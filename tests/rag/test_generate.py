@@ -18,6 +18,7 @@ from tta_llm.providers import ModelInfo
 from tta_llm.rag.answer import Answer
 from tta_llm.rag.answer_events import AnswerCitation, AnswerRestart, AnswerText
 from tta_llm.rag.documents import Chunk
+from tta_llm.rag.filters import field
 from tta_llm.rag.generate import GenerateAnswer
 from tta_llm.rag.prompting import Budget, write_prompt
 from tta_llm.rag.queries import HyDE, MultiQuery, RewriteQuery
@@ -286,7 +287,10 @@ async def test_searching_goes_on_without_the_model() -> None:
     assert await HyDE(down).execute("battery?", context) == Query("battery?")
 
 
+ABOUT = field("kind") == "markdown"
+
+
 async def test_other_ways_to_ask_are_cleaned_and_counted() -> None:
     model = FakeChatModel("1. Runtime?\n- Runtime?\n\n* battery?\nb?\nc?\nd?")
-    asked = await MultiQuery(model, count=2).execute(Query("battery?", "f"), WorkflowContext())
-    assert asked == [Query("battery?", "f"), Query("Runtime?", "f"), Query("b?", "f")]
+    asked = await MultiQuery(model, count=2).execute(Query("battery?", ABOUT), WorkflowContext())
+    assert asked == [Query("battery?", ABOUT), Query("Runtime?", ABOUT), Query("b?", ABOUT)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tta_llm import WorkflowContext
-from tta_llm.rag import EmbedQuery, Index, IngestDocuments, RerankResults, SearchVectors
+from tta_llm.rag import EmbedQuery, Index, IngestDocuments, RerankResults, hybrid_search
 from tta_llm.testing import FakeEmbedder
 
 
@@ -16,7 +16,7 @@ async def test_a_hit_that_covers_the_question_is_first_and_only_the_best_are_kep
 ) -> None:
     async with Index(FakeEmbedder()) as index:
         await IngestDocuments(index).execute(folder, WorkflowContext())
-        find = EmbedQuery(index) >> SearchVectors(index) >> RerankResults(index, top_k=1)
+        find = EmbedQuery(index) >> hybrid_search(index) >> RerankResults(index, top_k=1)
         result = await find.execute("battery lasts nine hours", WorkflowContext())
     [hit] = result.hits
     assert "nine hours" in hit.chunk.text

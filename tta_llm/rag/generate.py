@@ -60,7 +60,8 @@ class GenerateAnswer(WorkflowPrimitive[SearchResult, Answer]):
             takes it out, `keep` leaves it. The answer's notes tell of it in each case.
         min_relevance: When no hit's `dense` and `coverage` average to this, the model is not asked:
             the documents don't have it.
-        read: Gives the longer passage of a chunk that has a parent, to be read in its place.
+        read: Gives the longer passage of a chunk that has a parent, to be read in its place, such
+            as `index.passage`.
         embedder: Lets sentences in other words than the source's hold.
         judge: A model that is asked of each citation that holds as far as can be told without.
         instructions: More rules for the model, such as the tone.
@@ -147,7 +148,7 @@ class GenerateAnswer(WorkflowPrimitive[SearchResult, Answer]):
                 ("What was found has too little to do with the question.",),
             )
         query = result.query.query
-        sources = await read_sources(result.hits, self._read)
+        sources = await read_sources(result, self._read)
         budget = budget_of(self._model, self._max_context_tokens, self._max_tokens)
         write = partial(write_prompt, instructions=self._instructions, max_tokens=self._max_tokens)
         prompt: Prompt = await finish_in_thread(write, query, sources, budget)

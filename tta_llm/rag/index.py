@@ -18,6 +18,7 @@ from tta_llm.errors import IndexMismatchError, TTAError
 from tta_llm.providers.embedder import Embedder
 from tta_llm.providers.minilm import MiniLM
 from tta_llm.rag.catalog import Catalog
+from tta_llm.rag.documents import Chunk
 from tta_llm.rag.namespace import Namespace
 from tta_llm.rag.numpy_store import NumpyStore
 from tta_llm.rag.store import VectorStore
@@ -106,8 +107,8 @@ class Index:
         Args:
             folder: Where all of it is.
             embedder: As for the class.
-            store: What keeps the vectors: "chroma", "lance", "numpy" or what a package adds; Chroma, or what
-                the index was made with, when missing.
+            store: What keeps the vectors: "chroma", "lance", "numpy" or what a package adds;
+                Chroma, or what the index was made with, when missing.
             per: As for the class.
             language: As for the class; English, or what the index was made with, when missing.
 
@@ -158,6 +159,10 @@ class Index:
                 # Whoever still uses it keeps it alive; it closes with the last of them.
                 self._open.popitem(last=False)
             return self._open[name]
+
+    async def passage(self, namespace: str, chunk: Chunk) -> str:
+        """The text of a chunk's parent, or its own where it has none."""
+        return await self.namespace(namespace).passage(chunk)
 
     def lock_file(self, name: str) -> Path | None:
         """The file by which one process at a time changes a namespace; None in memory."""

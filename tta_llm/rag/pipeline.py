@@ -104,5 +104,7 @@ def rag_pipeline(
     """
     find = retrieval(index, top_k=top_k, ttl_seconds=ttl_seconds, search=search, rerank=rerank)
     if generate is None:
-        generate = GenerateAnswer(model) if model is not None else ExtractAnswer(index)
+        generate = (
+            ExtractAnswer(index) if model is None else GenerateAnswer(model, read=index.passage)
+        )
     return (find if rewrite is None else rewrite >> find) >> generate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -14,14 +14,14 @@ from tta_llm.rag.chunking import split_sentences
 from tta_llm.rag.claims import Facts, facts, word_line
 from tta_llm.rag.documents import Chunk, Span
 from tta_llm.rag.hidden_text import gives_orders
-from tta_llm.rag.search import Hit
+from tta_llm.rag.search import SearchResult
 
 __all__ = ["ReadPassage", "Sentence", "Source", "read_sources"]
 
 _NAME = re.compile(r"[A-Z]\w+(?:[ \n][A-Z]\w+)+")
 
-ReadPassage: TypeAlias = Callable[[Chunk], str | Awaitable[str]]
-"""Gives the longer text around a chunk: the one that its `parent` tells."""
+ReadPassage: TypeAlias = Callable[[str, Chunk], str | Awaitable[str]]
+"""Gives the longer text around a chunk of a namespace: the one that its `parent` tells."""
 
 
 @dataclass(frozen=True)
@@ -134,15 +134,15 @@ def _clauses(sentence: str) -> tuple[Facts, ...]:
     return tuple(map(facts, pieces)) if len(pieces) > 1 else ()
 
 
-async def read_sources(hits: Iterable[Hit], read: ReadPassage | None) -> list[Source]:
+async def read_sources(result: SearchResult, read: ReadPassage | None) -> list[Source]:
     """Number what was found; a passage in which two chunks lie is one source."""
     sources: list[Source] = []
     seen: set[tuple[str, Span]] = set()
-    for hit in hits:
+    for hit in result.hits:
         chunk = hit.chunk
         text, start = chunk.text, chunk.start
         if read is not None and chunk.parent is not None:
-            passage = read(chunk)
+            passage = read(result.query.namespace, chunk)
             text = await passage if inspect.isawaitable(passage) else passage
             start = chunk.parent.start
         place = Span(start, start + len(text))
