@@ -53,10 +53,18 @@ def pytest_runtest_makereport(
     return report
 
 
+# LanceDB begins one when it is imported, for the whole process.
+_LASTING = {"LanceDBBackgroundEventLoop"}
+
+
 def threads_besides(known: set[threading.Thread], patience: float = 1.0) -> list[threading.Thread]:
     """Threads that are still alive after a moment of patience, for those about to end."""
     give_up = time.monotonic() + patience
-    while left := [thread for thread in threading.enumerate() if thread not in known]:
+    while left := [
+        thread
+        for thread in threading.enumerate()
+        if thread not in known and thread.name not in _LASTING
+    ]:
         if time.monotonic() > give_up:
             break
         time.sleep(0.005)

