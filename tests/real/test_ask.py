@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,11 +47,12 @@ def test_the_answer_is_the_models_and_cites_where_it_stands(llama: Llama, index:
     code, told = ask(llama, index, question, "--top-k", "1")
     assert code == 0
     assert told["model"] == f"openai:{MODEL}"
-    assert "40 days" in told["answer"] and "[1]" in told["answer"]
-    assert told["notes"] == []
-    (citation,) = told["citations"]
-    assert (citation["number"], citation["path"]) == (1, "examples/documents/handbook.md")
-    assert "A full battery lasts 40 days without any sun." in citation["quote"]
+    # What it cites for more than the source says is marked, and a note says so.
+    assert "40 days" in told["answer"] and re.search(r"\[1\??\]", told["answer"])
+    assert told["citations"]
+    for citation in told["citations"]:
+        assert (citation["number"], citation["path"]) == (1, "examples/documents/handbook.md")
+    assert bool(told["notes"]) == ("[1?]" in told["answer"])
 
 
 def test_an_answer_that_cites_nothing_says_so(llama: Llama, index: Path) -> None:

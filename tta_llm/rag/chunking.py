@@ -66,8 +66,10 @@ class Chunker:
             raise ValueError(f"parent_tokens={parent_tokens!r} must be at least tokens={tokens!r}")
         if context < 0:
             raise ValueError(f"context={context!r} must be 0 or more")
-        self.tokens, self.overlap = tokens, overlap
-        self.parent_tokens, self.context = parent_tokens, context
+        self.tokens: int = tokens
+        self.overlap: int = overlap
+        self.parent_tokens: int | None = parent_tokens
+        self.context: int = context
 
     @property
     def identity(self) -> str:

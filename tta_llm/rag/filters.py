@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from tta_llm.rag.documents import Metadata
 
@@ -199,7 +199,7 @@ class Field:
     def __ge__(self, value: Value) -> Filter:
         return Comparison(self.name, ">=", value)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def is_in(self, *values: Value) -> Filter:
         """Meet documents that have one of these values."""

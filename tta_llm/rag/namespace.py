@@ -32,7 +32,7 @@ class Namespace:
         self.catalog = catalog
         self.store = store
         self.embedder = embedder
-        self.changing = threading.Lock()
+        self.changing: threading.Lock = threading.Lock()
         self._words = Words(catalog)
 
     async def version(self) -> int:

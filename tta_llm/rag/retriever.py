@@ -59,10 +59,11 @@ class Retriever(WorkflowPrimitive[str | Query, SearchResult]):
     ) -> None:
         super().__init__(name=name)
         if isinstance(source, Index):
-            self._docs, self.index = None, source
+            self._docs, opened = None, source
         else:
             self._docs = Path(source)
-            self.index = index or Index.open(default_folder(self._docs))
+            opened = index or Index.open(default_folder(self._docs))
+        self.index: Index = opened
         self._search = retrieval(self.index, top_k=top_k)
         self._fresh = False
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tta_llm.rag.documents import Document, Span
+from tta_llm.rag.documents import Document, Kind, Span
 from tta_llm.rag.sentences import sentence_ends, trimmed
 from tta_llm.rag.tokens import TokenMap
 
@@ -73,8 +73,9 @@ class Cutter:
     """
 
     def __init__(self, document: Document) -> None:
-        self.text, self.kind = document.text, document.kind
-        self.tokens = TokenMap(document.text)
+        self.text: str = document.text
+        self.kind: Kind = document.kind
+        self.tokens: TokenMap = TokenMap(document.text)
         self._seams = _BY_KIND.get(document.kind, _PROSE)
         self._blocks = [] if document.kind in _BY_KIND else list(_blocks(document))
         self._starts = [block.start for block in self._blocks]
