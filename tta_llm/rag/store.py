@@ -31,8 +31,8 @@ class VectorStore(Protocol):
     the index: a store has vectors, and the metadata by which a search is narrowed. Any text is a
     namespace, any that is not empty an id, and no call reaches beyond its namespace.
 
-    `tta_llm.testing.VectorStoreContract` tests one that you write; an entry point in the group
-    `tta_llm.vector_stores` gives it a name.
+    `VectorStoreContract`, in `tta_llm.testing.vector_store_contract`, tests one that you write; an
+    entry point in the group `tta_llm.vector_stores` gives it a name.
     """
 
     async def upsert(
