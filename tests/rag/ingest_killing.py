@@ -7,7 +7,6 @@ a process of its own, forked from this one, which has imported everything alread
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import random
@@ -15,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,8 @@ async def ingest(index: Index, docs: Path) -> None:
     await IngestDocuments(index, chunker=Chunker(tokens=30)).execute(docs, WorkflowContext())
 
 
-async def state(index: Index) -> str:
-    """A digest of all that an index knows."""
+async def state(index: Index) -> list[str]:
+    """All that an index knows."""
     namespace = index.namespace("default")
     ids = sorted(await index.store.ids("default"))
     chunks = await namespace.chunks(ids)
@@ -69,7 +69,7 @@ async def state(index: Index) -> str:
         *sorted((path, sorted(record.chunks), record.metadata) for path, record in records.items()),
         *((match.id, round(match.score, 9)) for match in words),
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return [repr(each) for each in told]
 
 
 async def update(folder: Path, store: str, docs: Path) -> None:
@@ -81,7 +81,8 @@ async def compare(folder: Path, store: str, docs: Path) -> None:
     async with Index.open(folder, Slow(), store=store) as index, Index(Slow()) as fresh:
         await ingest(index, docs)
         await ingest(fresh, docs)
-        assert await state(index) == await state(fresh)
+        mine, theirs = await state(index), await state(fresh)
+        assert mine == theirs, [each for each in mine if each not in theirs][:3]
 
 
 def child(work: Callable[[], Any]) -> int:
@@ -91,6 +92,8 @@ def child(work: Callable[[], Any]) -> int:
         try:
             asyncio.run(work())
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return number

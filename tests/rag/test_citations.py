@@ -186,10 +186,10 @@ async def test_a_passage_around_the_chunk_is_read_and_cited_with_its_lines() -> 
     small = replace(small, parent=Span(0, len(document)))
     written = "The battery lasts nine hours [1]. It is red [1]."
 
-    async def read_later(_: object) -> str:
+    async def read_later(_: str, chunk: object) -> str:
         return document
 
-    for read in (lambda _: document, read_later):
+    for read in (lambda *_: document, read_later):
         told = await answer(written, small, small, read=read)
         assert [(each.quote, each.line_start, each.span) for each in told.citations] == [
             ("The battery lasts nine hours.", 5, Span(20, 49)),

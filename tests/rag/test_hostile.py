@@ -12,8 +12,8 @@ import pytest
 from tests.rag.hostile import IGNORED, READ, REFUSED, build_hostile_folder
 
 MEGABYTES = 600
-READ_ALL = """
-import json, resource, sys
+READ_ALL = r"""
+import json, re, sys
 from pathlib import Path
 from tta_llm.errors import DocumentError
 from tta_llm.rag.loading import find_files, parse_document
@@ -24,7 +24,9 @@ for file in find_files(Path(sys.argv[1])):
         seen[file.path] = file.ignored or f"read {parse_document(file.path, file.read()).path}"
     except DocumentError as error:
         seen[file.path] = str(error)
-print(json.dumps([seen, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
+# Not of getrusage, which counts what the process was forked from.
+peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]
+print(json.dumps([seen, int(peak) // 1024]))
 """
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
+from operator import attrgetter
 from typing import Literal, TypeAlias
+
+import numpy as np
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.rag.search import Hit, SearchResult
@@ -14,8 +16,8 @@ __all__ = ["Fuse", "FusionMethod", "reciprocal_ranks", "spread"]
 
 FusionMethod: TypeAlias = Literal["weighted", "rrf"]
 
-# Evidence that each search fills in for itself; the identity and the order are not.
-_EVIDENCE = [each.name for each in fields(Hit) if each.name not in {"chunk", "score"}]
+# Evidence that each search fills in for itself; the chunk and the score, which come first, are not.
+_evidence = attrgetter(*[each.name for each in fields(Hit)][2:])
 
 
 class Fuse(WorkflowPrimitive[Sequence[SearchResult], SearchResult]):
@@ -84,8 +86,7 @@ class Fuse(WorkflowPrimitive[Sequence[SearchResult], SearchResult]):
             tops = [{"": max(each.values(), default=0.0)} for each in each_scores]
             best = _added(tops, self._shares(len(lists)))[""] or 1.0
             scores = {name: score / best for name, score in scores.items()}
-        found = _found(hit for hits in lists for hit in hits)
-        hits = [replace(hit, score=scores[each]) for each, hit in found.items()]
+        hits = _found((hit for hits in lists for hit in hits), scores)
         return SearchResult(input_data[0].query, tuple(sorted(hits, key=_best_first)))
 
     def _shares(self, count: int) -> list[float]:
@@ -99,7 +100,7 @@ def spread(hits: Sequence[Hit]) -> dict[str, float]:
     """Give how many standard deviations each score is above the lowest; 2 where all are alike."""
     scores = {hit.chunk.id: hit.score for hit in hits}
     low = min(scores.values(), default=0.0)
-    deviation = statistics.pstdev(scores.values()) if scores else 0.0
+    deviation = float(np.std(list(scores.values()))) if low < max(scores.values(), default=0) else 0
     if not deviation:
         # Nothing is known against any of them; of two that differ, the better is 2 above.
         return dict.fromkeys(scores, 2.0)
@@ -122,14 +123,18 @@ def _added(scores: Iterable[Mapping[str, float]], shares: Iterable[float]) -> di
     return total
 
 
-def _found(hits: Iterable[Hit]) -> dict[str, Hit]:
+def _found(hits: Iterable[Hit], scores: Mapping[str, float]) -> list[Hit]:
     """Give each chunk once, with all that is known of it."""
-    found: dict[str, Hit] = {}
+    together: dict[str, list[Hit]] = {}
     for hit in hits:
-        known = found.get(hit.chunk.id, hit)
-        evidence = {name: getattr(known, name) or getattr(hit, name) for name in _EVIDENCE}
-        found[hit.chunk.id] = replace(known, **evidence)
-    return found
+        together.setdefault(hit.chunk.id, []).append(hit)
+    return [Hit(each[0].chunk, scores[name], *_known(each)) for name, each in together.items()]
+
+
+def _known(hits: Sequence[Hit]) -> Iterable[float]:
+    """Of each evidence the first that there is."""
+    columns = zip(*map(_evidence, hits), strict=True)
+    return (next(filter(None, values), values[0]) for values in columns)
 
 
 def _best_first(hit: Hit) -> tuple[float, str]:

@@ -15,7 +15,7 @@ from tta_llm.rag.documents import Chunk
 from tta_llm.rag.postings import Postings
 from tta_llm.rag.store import Match
 
-__all__ = ["LANGUAGES", "LexicalIndex", "terms"]
+__all__ = ["LANGUAGES", "LexicalIndex", "covered", "terms"]
 
 LANGUAGES: tuple[str, ...] = tuple(sorted(Stemmer.algorithms()))
 """The languages that have a stemmer: those of Snowball."""
@@ -131,8 +131,11 @@ class LexicalIndex:
         matches = [Match(self._ids[number], score) for number, score in found]
         return sorted(matches, key=lambda match: (-match.score, match.id))[:top_k]
 
-    def weight(self, term: str) -> float:
-        """How telling a term is: the rarer, the more; most of all one that stands nowhere."""
+    def weights(self, terms: Iterable[str]) -> dict[str, float]:
+        """How telling each term is: the rarer, the more; most of all one that stands nowhere."""
+        return {term: self._weight(term) for term in dict.fromkeys(terms)}
+
+    def _weight(self, term: str) -> float:
         number = self._numbers.get(term)
         having = 0 if number is None else self._postings.having(number)
         return math.log(1 + (len(self._postings) + _UNSEEN - having + 0.5) / (having + 0.5))
@@ -140,18 +143,18 @@ class LexicalIndex:
     def coverage(self, question: str, *texts: str) -> float:
         """The share of a question's content, by weight, whose words stand in the texts; 0 to 1."""
         [asked], *given = terms([question], self.language), *(terms(texts, self.language))
-        return self.share(set(asked), {word for each in given for word in each})
+        return covered(self.weights(asked), {word for each in given for word in each})
 
     def shared_terms(self, question: str, text: str) -> dict[str, float]:
         """The stems that both have, the most telling first, with their weights."""
         [asked], [given] = terms([question], self.language), terms([text], self.language)
-        weights = {term: self.weight(term) for term in dict.fromkeys(asked) if term in set(given)}
+        weights = self.weights(term for term in asked if term in set(given))
         return dict(sorted(weights.items(), key=lambda each: -each[1]))
 
-    def share(self, asked: Collection[str], given: Collection[str]) -> float:
-        """The same for terms."""
-        weights = {term: self.weight(term) for term in asked}
-        # An exact sum does not depend on the order, which differs between runs in a set.
-        whole = math.fsum(weights.values())
-        covered = math.fsum(weight for term, weight in weights.items() if term in given)
-        return covered / whole if whole else 0.0
+
+def covered(weights: Mapping[str, float], given: Collection[str]) -> float:
+    """The share of the weights whose terms are given; 0 to 1."""
+    # An exact sum does not depend on the order of the terms.
+    whole = math.fsum(weights.values())
+    there = math.fsum(weight for term, weight in weights.items() if term in given)
+    return there / whole if whole else 0.0

@@ -8,7 +8,7 @@ from itertools import pairwise
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.rag.index import Index
-from tta_llm.rag.lexical import LexicalIndex, terms
+from tta_llm.rag.lexical import LexicalIndex, covered, terms
 from tta_llm.rag.search import Hit, SearchResult
 
 __all__ = ["RerankResults"]
@@ -48,14 +48,13 @@ class RerankResults(WorkflowPrimitive[SearchResult, SearchResult]):
 
 def _rerank(result: SearchResult, words: LexicalIndex) -> list[Hit]:
     looked_at = result.hits[:_LOOKED_AT]
-    asked, *given = terms([result.query.text, *(hit.chunk.search_text for hit in looked_at)])
-    hits = [_scored(hit, asked, each, words) for hit, each in zip(looked_at, given, strict=True)]
+    texts = [result.query.text, *(hit.chunk.search_text for hit in looked_at)]
+    asked, *given = terms(texts, words.language)
+    weights, pairs = words.weights(asked), set(pairwise(asked))
+    hits = []
+    for hit, there in zip(looked_at, given, strict=True):
+        coverage = covered(weights, set(there))
+        together = len(pairs.intersection(pairwise(there))) / max(len(pairs), 1)
+        score = hit.score + _COVERAGE_WEIGHT * coverage + _PAIRS_WEIGHT * together
+        hits.append(replace(hit, score=score, coverage=coverage))
     return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))
-
-
-def _scored(hit: Hit, asked: list[str], given: list[str], words: LexicalIndex) -> Hit:
-    coverage = words.share(set(asked), set(given))
-    pairs = set(pairwise(asked))
-    together = len(pairs.intersection(pairwise(given))) / max(len(pairs), 1)
-    score = hit.score + _COVERAGE_WEIGHT * coverage + _PAIRS_WEIGHT * together
-    return replace(hit, score=score, coverage=coverage)
