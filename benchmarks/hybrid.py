@@ -1,7 +1,7 @@
 """How long a hybrid search takes as an index grows, stage by stage.
 
-`python -m benchmarks.hybrid --chunks 100000 --store numpy` makes up so many chunks of words that are
-drawn as often as those of a language (Zipf), with vectors at random: the time depends on their
+`python -m benchmarks.hybrid --chunks 100000 --store numpy` makes up so many chunks of words, which
+are drawn as often as those of a language (Zipf), with vectors at random: the time depends on their
 number, not on what they say.
 """
 
@@ -58,7 +58,7 @@ async def filled(index: Index, chunks: int) -> float:
         Document(
             f"{number}.txt",
             "",
-            "\n\n".join(text(random, PER_CHUNK) + "." for _ in range(PER_DOCUMENT)),
+            "\n\n".join(words_of(random, PER_CHUNK) + "." for _ in range(PER_DOCUMENT)),
             "text",
         )
         for number in range(chunks // PER_DOCUMENT)

@@ -134,8 +134,8 @@ def test_pins_fit_the_ranges() -> None:
             assert pins[canonicalize_name(requirement.name)] in requirement.specifier, path.name
 
 
-# What can't be installed beside the newest of the others, or brings a gigabyte, has no place in `all`,
-# nor a pin.
+# What can't be installed beside the newest of the others, or brings a gigabyte, has no place in
+# `all`, nor a pin.
 APART = {"flashrank", "google-generativeai", "sentence-transformers"}
 
 
