@@ -78,6 +78,8 @@ def test_json_is_one_object(tta: Run, docs: Path) -> None:
         "title": "Lamp",
         "headings": ["Lamp", "Power"],
         "quote": "The battery lasts nine hours.",
+        "claim": "",
+        "problem": None,
     }
     assert told["skipped"][0]["reason"].startswith("is binary")
     assert told["model"] is None
@@ -268,3 +270,39 @@ def test_documents_can_not_steer_the_terminal() -> None:
 def test_index_is_kept_by_folder_in_the_users_cache(tmp_path: Path) -> None:
     assert default_folder(tmp_path) == default_folder(tmp_path / "x" / "..")
     assert default_folder(tmp_path) != default_folder(tmp_path / "x")
+
+
+def test_ingest_says_what_it_did_and_a_second_run_does_nothing(tta: Run, docs: Path) -> None:
+    (docs / "bad.md").write_bytes(b"\x00")
+    (docs / "picture.png").write_bytes(b"\x89PNG")
+    code, out, err = tta("ingest", docs, "--index", docs.parent / "i", ask=False)
+    assert code == 4
+    assert "documents 1: 1 new, 0 changed, 0 unchanged; 0 removed" in out
+    assert "chunks    1: 1 embedded" in out and "passed by 1 type" in out
+    assert "bad.md is binary" in err
+    code, out, _ = tta("ingest", docs, "--index", docs.parent / "i", "--json", ask=False)
+    told = json.loads(out)
+    assert (told["unchanged"], told["embedded"], told["exit_code"]) == (1, 0, 4)
+
+
+def test_search_says_why_each_passage_was_found(tta: Run, docs: Path) -> None:
+    where = ("--docs", docs, "--index", docs.parent / "i")
+    code, out, _ = tta("search", QUESTION, *where, "--explain", ask=False)
+    assert code == 0
+    assert f"1. {docs.as_posix()}/lamp.md:1-5  (Lamp > Power)" in out
+    for stage in ("meaning  cosine", "words    BM25", "joined   1.000, rank 1", "reranked"):
+        assert stage in out
+    code, out, _ = tta("search", QUESTION, *where, "--explain", "--json", ask=False)
+    [hit] = json.loads(out)["hits"]
+    assert hit["why"]["dense"]["rank"] == hit["why"]["lexical"]["rank"] == 1
+    assert set(hit["why"]["lexical"]["terms"]) == {"batteri", "last"}
+
+
+def test_search_is_narrowed_and_says_when_nothing_is_left(tta: Run, docs: Path) -> None:
+    where = ("--docs", docs, "--index", docs.parent / "i", "--where")
+    code, out, _ = tta("search", "battery", *where, 'kind == "pdf"', ask=False)
+    assert (code, "Nothing in the documents" in out) == (3, True)
+    code, _, err = tta("search", "battery", *where, "kind ~ 1", ask=False)
+    assert code == 2 and "--where: " in err
+    code, _, err = tta("search", " ", "--docs", docs, ask=False)
+    assert code == 2 and "the question is empty" in err

@@ -61,9 +61,12 @@ class _Outcome:
     def notes(self) -> tuple[str, ...]:
         return self.answer.notes if self.answer.model else (*self.answer.notes, _NO_MODEL)
 
-    def location(self, citation: Citation) -> str:
+    def line(self, citation: Citation) -> str:
         place = (citation.line_start, citation.line_end, citation.page)
-        return describe_location(self.options.documents.path(citation.path), *place)
+        location = describe_location(self.options.documents.path(citation.path), *place)
+        under = " > ".join(citation.headings) or citation.title
+        doubt = f": {citation.problem}" if citation.problem else ""
+        return f"[{citation.number}{'?' if doubt else ''}] {location}  ({under}){doubt}"
 
 
 def run_ask(options: AskOptions) -> int:
@@ -131,9 +134,9 @@ def _print(outcome: _Outcome) -> None:
     print_text(answer.text)
     if answer.citations:
         print_text("")
-    for each in answer.citations:
-        under = " > ".join(each.headings) or each.title
-        print_text(f"[{each.number}] {outcome.location(each)}  ({under})")
+    # Several sentences may rest on one place.
+    for line in dict.fromkeys(map(outcome.line, answer.citations)):
+        print_text(line)
     print_text("")
     for note in outcome.notes:
         print_text(note)
@@ -161,9 +164,12 @@ def _as_json(outcome: _Outcome) -> dict[str, Any]:
                 "title": each.title,
                 "headings": list(each.headings),
                 "quote": each.quote,
+                "claim": each.claim,
+                "problem": each.problem,
             }
             for each in answer.citations
         ],
+        "unsupported": list(answer.unsupported),
         "notes": list(outcome.notes),
         "skipped": documents.skipped(report),
         "indexed": {"folder": str(documents.folder), **report_fields(report)},
