@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = int(os.environ.get("INGEST_KILLS", "8"))
+KILLS = int(os.environ.get("INGEST_KILLS", "5"))
 
 
 @pytest.mark.slow

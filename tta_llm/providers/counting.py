@@ -116,13 +116,17 @@ def _digest(path: Path, changed: int, size: int) -> str:  # noqa: ARG001  # both
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@lru_cache(maxsize=2)
 def _with_bpe_openai(encoding: str) -> TokenCounter | None:
     with suppress(Exception):
-        import bpe_openai  # noqa: PLC0415  # an optional package
-
-        return _counter("bpe-openai", bpe_openai.get_encoding(encoding))
+        return _bpe_openai(encoding)
     return None
+
+
+@lru_cache(maxsize=2)
+def _bpe_openai(encoding: str) -> TokenCounter:
+    import bpe_openai  # noqa: PLC0415  # an optional package
+
+    return _counter("bpe-openai", bpe_openai.get_encoding(encoding))
 
 
 def _counter(package: str, encoding: Any) -> TokenCounter:
