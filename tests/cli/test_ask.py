@@ -27,14 +27,6 @@ QUESTION = "How long does the battery last?"
 
 
 @pytest.fixture
-def docs(tmp_path: Path) -> Path:
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    (docs / "lamp.md").write_text("# Lamp\n\n## Power\n\nThe battery lasts nine hours.\n")
-    return docs
-
-
-@pytest.fixture
 def tta(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Run `tta ask` in this process."""
 

@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tta_llm.cli.documents import Documents
 from tta_llm.cli.eval import evaluate
 from tta_llm.cli.exits import UsageError
 from tta_llm.cli.run_eval import EvalOptions, run_eval
@@ -30,14 +31,6 @@ CASES = [
     },
     {"question": "Who won the world cup?", "answerable": False},
 ]
-
-
-@pytest.fixture
-def docs(tmp_path: Path) -> Path:
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    (docs / "lamp.md").write_text("# Lamp\n\n## Power\n\nThe battery lasts nine hours.\n")
-    return docs
 
 
 @pytest.fixture
@@ -117,10 +110,9 @@ def test_a_document_that_can_not_be_read_is_named(tta: Run, docs: Path) -> None:
 def options(cases: Path, docs: Path, tmp_path: Path) -> EvalOptions:
     return EvalOptions(
         cases=cases,
-        docs=docs,
+        documents=Documents(docs, tmp_path / "index"),
         model="none",
         judge="none",
-        index=tmp_path / "index",
         k=10,
         top_k=6,
         save=None,
@@ -133,7 +125,7 @@ def options(cases: Path, docs: Path, tmp_path: Path) -> EvalOptions:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"docs": Path("nowhere")}, "--docs"),
+        ({"documents": Documents(Path("nowhere"), None)}, "--docs"),
         ({"cases": Path("nowhere")}, "there is no file 'nowhere'"),
         ({"against": Path("nowhere")}, "--against"),
         ({"model": "nobody:x"}, "nobody"),
@@ -148,7 +140,7 @@ def test_wrong_usage_is_told(options: EvalOptions, changes: dict[str, Any], told
 def test_a_broken_case_or_run_or_an_empty_folder_fails(options: EvalOptions) -> None:
     with pytest.raises(ValueError, match="no saved evaluation"):
         run_eval(replace(options, against=options.cases))
-    (options.docs / "lamp.md").unlink()
+    (options.documents.docs / "lamp.md").unlink()
     with pytest.raises(DocumentError, match="nothing to read"):
         run_eval(options)
     options.cases.write_text("{}\n")

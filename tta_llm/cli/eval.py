@@ -71,14 +71,14 @@ def evaluate(
     failed; 130 interrupted.
     """
     # Imported here, because it loads for a second what `tta --version` and `--help` don't need.
+    from tta_llm.cli.documents import Documents  # noqa: PLC0415
     from tta_llm.cli.run_eval import EvalOptions, run_eval  # noqa: PLC0415
 
     options = EvalOptions(
         cases=cases,
-        docs=docs,
+        documents=Documents(docs, index),
         model=model,
         judge=judge,
-        index=index,
         k=k,
         top_k=top_k,
         save=save,

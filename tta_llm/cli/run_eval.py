@@ -16,20 +16,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from tta_llm.cli.documents import Documents
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.output import plain, print_json, print_text
-from tta_llm.core import WorkflowContext
-from tta_llm.errors import DocumentError
 from tta_llm.providers import ChatModel, chat_model
 from tta_llm.rag.evaluation.answers import evaluate_answers
 from tta_llm.rag.evaluation.cases import EvaluationCase, read_cases
 from tta_llm.rag.evaluation.report import Difference, EvaluationReport
 from tta_llm.rag.evaluation.retrieval import evaluate_retrieval
 from tta_llm.rag.evaluation.support import ModelSupport, support_by_words
-from tta_llm.rag.index import Index
-from tta_llm.rag.ingest import IngestDocuments
 from tta_llm.rag.pipeline import rag_pipeline, retrieval
-from tta_llm.rag.places import default_folder
 
 __all__ = ["EvalOptions", "run_eval"]
 
@@ -41,10 +37,9 @@ class EvalOptions:
     """What the command line said."""
 
     cases: Path
-    docs: Path
+    documents: Documents
     model: str
     judge: str
-    index: Path | None
     k: int
     top_k: int
     save: Path | None
@@ -53,15 +48,10 @@ class EvalOptions:
     as_json: bool
 
     @property
-    def folder(self) -> Path:
-        """Where the index is."""
-        return self.index or default_folder(self.docs)
-
-    @property
     def last(self) -> Path:
         """Where the last run on the same file of cases is kept."""
         key = hashlib.sha256(os.fsencode(self.cases.resolve())).hexdigest()[:12]
-        return self.folder / "evaluations" / f"{key}.json"
+        return self.documents.folder / "evaluations" / f"{key}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +80,14 @@ def run_eval(options: EvalOptions) -> int:
         ValueError: A file is not of its form.
         TTAError: The documents, the index or a model failed as a whole.
     """
-    for path, name in ((options.docs, "--docs"), (options.against, "--against")):
+    docs = options.documents.docs
+    for path, name in ((docs, "--docs"), (options.against, "--against")):
         if path is not None and not path.exists():
             raise UsageError(f"there is nothing at {str(path)!r}; give {name} one that is there")
     if not options.cases.is_file():
         raise UsageError(f"there is no file {str(options.cases)!r}; give one of lines of JSON")
     cases = read_cases(options.cases)
-    _warn_of_missing(cases, options.docs)
+    _warn_of_missing(cases, docs)
     before = _before(options)
     report = asyncio.run(_evaluate(options, cases))
     saved = options.save or options.last
@@ -129,8 +120,10 @@ async def _evaluate(options: EvalOptions, cases: Sequence[EvaluationCase]) -> Ev
     async with AsyncExitStack() as stack:
         model = await _model(options.model, stack)
         judge = await _model(options.judge, stack)
-        index = await stack.enter_async_context(Index.open(options.folder))
-        await _ingest(options, index)
+        opened = options.documents.opened(quiet=options.as_json)
+        index, taken = await stack.enter_async_context(opened)
+        for each in taken.skipped:
+            print_text(f"skipped: {each.path} {each.reason}", to_stderr=True)
         search = retrieval(index, top_k=options.k)
         with _bar("searching", options) as on_case:
             found = await evaluate_retrieval(search, cases, k=options.k, on_case=on_case)
@@ -153,16 +146,6 @@ async def _model(name: str, stack: AsyncExitStack) -> ChatModel | None:
         raise UsageError(str(error)) from error
     stack.push_async_callback(model.aclose)
     return model
-
-
-async def _ingest(options: EvalOptions, index: Index) -> None:
-    with _bar("reading", options) as on_step:
-        ingest = IngestDocuments(index, on_progress=lambda step: on_step(step.done, step.total))
-        report = await ingest.execute(options.docs, WorkflowContext())
-    for each in report.skipped:
-        print_text(f"skipped: {each.path} {each.reason}", to_stderr=True)
-    if not report.documents:
-        raise DocumentError(f"there is nothing to read in {str(options.docs)!r}")
 
 
 @contextmanager

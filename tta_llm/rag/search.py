@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.rag.documents import Chunk
@@ -98,15 +98,33 @@ class EmbedQuery(WorkflowPrimitive[str | Query, EmbeddedQuery]):
 
 
 class _Search(WorkflowPrimitive[EmbeddedQuery, SearchResult]):
-    """What both searches have in common."""
+    """What both searches have in common; each says how it finds."""
 
     idempotent = True
+    _evidence: ClassVar[str]
 
     def __init__(self, index: Index, top_k: int, name: str) -> None:
         super().__init__(name=name)
         if top_k < 1:
             raise ValueError(f"top_k={top_k!r} finds nothing; give 1 or more")
         self._index, self._top_k = index, top_k
+
+    async def execute(self, input_data: EmbeddedQuery, context: WorkflowContext) -> SearchResult:
+        """Search, and read the chunks that were found."""
+        namespace = self._index.namespace(input_data.namespace)
+        matches = await self._matches(namespace, input_data)
+        chunks = await namespace.chunks([match.id for match in matches])
+        # A store may be a moment ahead of the catalog, or behind.
+        hits = (
+            Hit(chunks[match.id], match.score, **{self._evidence: match.score})
+            for match in matches
+            if match.id in chunks
+        )
+        return SearchResult(input_data, tuple(hits))
+
+    @abstractmethod
+    async def _matches(self, namespace: Namespace, query: EmbeddedQuery) -> list[Match]:
+        """The best matches, the best first."""
 
 
 class SearchVectors(_Search):
@@ -118,15 +136,13 @@ class SearchVectors(_Search):
         name: What spans, metrics and drawings call it.
     """
 
+    _evidence = "dense"
+
     def __init__(self, index: Index, *, top_k: int = 100, name: str = "search_vectors") -> None:
         super().__init__(index, top_k, name)
 
-    async def execute(self, input_data: EmbeddedQuery, context: WorkflowContext) -> SearchResult:
-        """Search by meaning."""
-        namespace = self._index.namespace(input_data.namespace)
-        where = input_data.query.where
-        matches = await namespace.search(input_data.vector, self._top_k, where)
-        return await _result(namespace, input_data, matches, "dense")
+    async def _matches(self, namespace: Namespace, query: EmbeddedQuery) -> list[Match]:
+        return await namespace.search(query.vector, self._top_k, query.query.where)
 
 
 class SearchWords(_Search):
@@ -138,28 +154,10 @@ class SearchWords(_Search):
         name: What spans, metrics and drawings call it.
     """
 
+    _evidence = "lexical"
+
     def __init__(self, index: Index, *, top_k: int = 100, name: str = "search_words") -> None:
         super().__init__(index, top_k, name)
 
-    async def execute(self, input_data: EmbeddedQuery, context: WorkflowContext) -> SearchResult:
-        """Search by words."""
-        namespace = self._index.namespace(input_data.namespace)
-        where = input_data.query.where
-        matches = await namespace.search_words(input_data.text, self._top_k, where)
-        return await _result(namespace, input_data, matches, "lexical")
-
-
-async def _result(
-    namespace: Namespace,
-    query: EmbeddedQuery,
-    matches: Sequence[Match],
-    evidence: Literal["dense", "lexical"],
-) -> SearchResult:
-    # A store may be a moment ahead of the catalog, or behind.
-    chunks = await namespace.chunks([match.id for match in matches])
-    hits = (
-        Hit(chunks[match.id], match.score, **{evidence: match.score})
-        for match in matches
-        if match.id in chunks
-    )
-    return SearchResult(query, tuple(hits))
+    async def _matches(self, namespace: Namespace, query: EmbeddedQuery) -> list[Match]:
+        return await namespace.search_words(query.text, self._top_k, query.query.where)
