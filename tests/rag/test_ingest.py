@@ -354,6 +354,17 @@ async def test_an_index_remembers_how_it_was_made(tmp_path: Path) -> None:
         Index.open(tmp_path, FakeEmbedder())
 
 
+async def test_a_store_that_can_not_be_opened_is_not_remembered(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no vector store 'nosuch'"):
+        Index.open(tmp_path, FakeEmbedder(), store="nosuch")
+    with pytest.raises(ValueError, match="no stemmer for 'klingon'"):
+        Index.open(tmp_path, FakeEmbedder(), store="chroma", language="klingon")
+    async with Index.open(tmp_path, FakeEmbedder(), store="numpy") as index:
+        assert isinstance(index.store, NumpyStore)
+    with pytest.raises(TTAError, match="is no folder"):
+        Index.open(tmp_path / "index.json", FakeEmbedder())
+
+
 async def test_many_tenants_are_not_all_kept_open(tmp_path: Path) -> None:
     async with Index.open(tmp_path, FakeEmbedder(), store="numpy", per="tenant") as index:
         for number in range(70):

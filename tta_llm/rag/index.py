@@ -19,6 +19,7 @@ from tta_llm.providers.embedder import Embedder
 from tta_llm.providers.minilm import MiniLM
 from tta_llm.rag.catalog import Catalog
 from tta_llm.rag.documents import Chunk
+from tta_llm.rag.lexical import terms
 from tta_llm.rag.namespace import Namespace
 from tta_llm.rag.numpy_store import NumpyStore
 from tta_llm.rag.store import VectorStore
@@ -119,11 +120,15 @@ class Index:
             ValueError: There is no such store or language.
         """
         folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise TTAError(f"{str(folder)!r} is no folder: an index needs one of its own")
         folder.mkdir(parents=True, exist_ok=True)
-        settings = _settings(
-            folder / "index.json", {"store": store, "per": per, "language": language}
-        )
+        file = folder / "index.json"
+        settings = _settings(file, {"store": store, "per": per, "language": language})
+        terms((), settings.language)
         opened = open_store(settings.store, folder)
+        if not file.exists():  # not before: what can't be opened is no setting to remember
+            file.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
         return cls(embedder, opened, folder=folder, per=settings.per, language=settings.language)
 
     @property
@@ -204,9 +209,7 @@ class Index:
 def _settings(file: Path, asked: Mapping[str, str | None]) -> _Settings:
     given = {name: value for name, value in asked.items() if value is not None}
     if not file.exists():
-        settings = replace(_Settings(), **given)  # type: ignore[arg-type]  # none is the format
-        file.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
-        return settings
+        return replace(_Settings(), **given)  # type: ignore[arg-type]  # none is the format
     try:
         settings = _Settings(**json.loads(file.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
