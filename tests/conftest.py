@@ -15,7 +15,7 @@ from tests.offline import forbid_network
 
 # Without a deadline: how long an example takes depends on the machine, what it does must not.
 settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=100, deadline=None, derandomize=False, print_blob=True)
+settings.register_profile("ci", max_examples=50, deadline=None, derandomize=False, print_blob=True)
 settings.register_profile(
     "deep",
     max_examples=20_000,
