@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tta_llm import WorkflowContext
 from tta_llm.rag import Index, IngestDocuments, rag_pipeline
-from tta_llm.rag.answer import Answer
+from tta_llm.rag.answers.answer import Answer
 
 DOCUMENTS = Path(__file__).parents[1] / "examples" / "documents"
 QUESTIONS = Path(__file__).parent / "data" / "questions.jsonl"

@@ -14,9 +14,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from tta_llm.rag.answers.prompt_sources import Source
+from tta_llm.rag.answers.support import find_support
 from tta_llm.rag.documents import Chunk
-from tta_llm.rag.prompt_sources import Source
-from tta_llm.rag.support import find_support
 
 CLAIMS = Path(__file__).parent / "data" / "claims.jsonl"
 

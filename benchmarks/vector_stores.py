@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from tta_llm.rag.chroma_store import ChromaStore
 from tta_llm.rag.documents import Metadata
-from tta_llm.rag.filters import Filter, field
-from tta_llm.rag.lance_store import LanceStore
-from tta_llm.rag.numpy_store import NumpyStore
-from tta_llm.rag.store import Vectors, VectorStore
+from tta_llm.rag.stores.chroma_store import ChromaStore
+from tta_llm.rag.stores.filters import Filter, field
+from tta_llm.rag.stores.lance_store import LanceStore
+from tta_llm.rag.stores.numpy_store import NumpyStore
+from tta_llm.rag.stores.store import Vectors, VectorStore
 
 DIMENSIONS, SEARCHES, TOP_K, GROUP = 384, 200, 10, 2_000
 CHUNKS = 20  # of one document, which share its metadata

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from tta_llm import WorkflowContext
-from tta_llm.rag.answer import Answer
+from tta_llm.rag.answers.answer import Answer
+from tta_llm.rag.answers.generate import GenerateAnswer
+from tta_llm.rag.answers.prompt_sources import Source
 from tta_llm.rag.documents import Chunk
-from tta_llm.rag.generate import GenerateAnswer
-from tta_llm.rag.prompt_sources import Source
-from tta_llm.rag.query import Query
-from tta_llm.rag.search import EmbeddedQuery, Hit, SearchResult
+from tta_llm.rag.search.query import Query
+from tta_llm.rag.search.search import EmbeddedQuery, Hit, SearchResult
 from tta_llm.testing import FakeChatModel
 
 POWER = (

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tta_llm.rag.documents import Chunk
-from tta_llm.rag.query import Query
-from tta_llm.rag.search import EmbeddedQuery, Hit, SearchResult
+from tta_llm.rag.search.query import Query
+from tta_llm.rag.search.search import EmbeddedQuery, Hit, SearchResult
 
 
 def chunk(text: str, path: str = "a.md", start: int = 0, line: int = 1, **more: Any) -> Chunk:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rag.answering import POWER, PRICES, answer
-from tta_llm.rag.marks import find_marks
-from tta_llm.rag.units import Unit, UnitSplitter
+from tta_llm.rag.answers.marks import find_marks
+from tta_llm.rag.answers.units import Unit, UnitSplitter
 
 TEXT = (
     "It lasts nine hours. [1][2] It costs approx. 5 euros [1]. “Really.” [2] He asked Mr. Smith. "

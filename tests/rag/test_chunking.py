@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_llm.rag import Chunker, Document, count_tokens, split_sentences
-from tta_llm.rag.loading import parse_document
+from tta_llm.rag.loading.reading import parse_document
 
 markdown = st.lists(
     st.sampled_from(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.rag.answering import POWER, PRICES, answer, chunk, source
 from tta_llm import step
 from tta_llm.errors import OverloadedError
+from tta_llm.rag.answers.support import find_support
 from tta_llm.rag.documents import Span
-from tta_llm.rag.support import find_support
 from tta_llm.testing import FakeChatModel, FakeEmbedder
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tta_llm.rag.documents import Metadata
-from tta_llm.rag.filter_parser import parse_filter
-from tta_llm.rag.filters import AllOf, AnyOf, Comparison, Filter, Membership, field
+from tta_llm.rag.stores.filter_parser import parse_filter
+from tta_llm.rag.stores.filters import AllOf, AnyOf, Comparison, Filter, Membership, field
 
 NAMES = st.text(min_size=1, max_size=6) | st.sampled_from(["year", "a.b-c", "and", "`", "In"])
 VALUES = (

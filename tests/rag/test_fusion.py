@@ -9,8 +9,8 @@ import pytest
 
 from tta_llm import WorkflowContext, step
 from tta_llm.rag import Chunk, EmbeddedQuery, Hit, SearchResult
-from tta_llm.rag.fusion import Fuse
-from tta_llm.rag.query import Query
+from tta_llm.rag.search.fusion import Fuse
+from tta_llm.rag.search.query import Query
 
 QUERY = EmbeddedQuery(Query("which lamp?"), np.zeros(1, np.float32), "fake", 1, "default")
 

@@ -15,14 +15,14 @@ from tta_llm import WorkflowContext, step
 from tta_llm.errors import ContextLengthError, OverloadedError
 from tta_llm.messages import ChatRequest, ChatResponse, Message, ToolCall, Usage, assistant, user
 from tta_llm.providers import ModelInfo
-from tta_llm.rag.answer import Answer
-from tta_llm.rag.answer_events import AnswerCitation, AnswerRestart, AnswerText
+from tta_llm.rag.answers.answer import Answer
+from tta_llm.rag.answers.answer_events import AnswerCitation, AnswerRestart, AnswerText
+from tta_llm.rag.answers.generate import GenerateAnswer
+from tta_llm.rag.answers.prompting import Budget, write_prompt
 from tta_llm.rag.documents import Chunk
-from tta_llm.rag.filters import field
-from tta_llm.rag.generate import GenerateAnswer
-from tta_llm.rag.prompting import Budget, write_prompt
-from tta_llm.rag.queries import HyDE, MultiQuery, RewriteQuery
-from tta_llm.rag.query import Query
+from tta_llm.rag.search.queries import HyDE, MultiQuery, RewriteQuery
+from tta_llm.rag.search.query import Query
+from tta_llm.rag.stores.filters import field
 from tta_llm.recovery import FallbackPrimitive
 from tta_llm.testing import FakeChatModel
 

@@ -16,8 +16,8 @@ READ_ALL = r"""
 import json, re, sys
 from pathlib import Path
 from tta_llm.errors import DocumentError
-from tta_llm.rag.loading import find_files, parse_document
-from tta_llm.rag.loaders import docx, html, json_records, markdown, pdf, table
+from tta_llm.rag.loading.reading import find_files, parse_document
+from tta_llm.rag.loading.loaders import docx, html, json_records, markdown, pdf, table
 seen = {}
 for file in find_files(Path(sys.argv[1])):
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tta_llm.rag.ignore_rules import IgnoreRules
+from tta_llm.rag.loading.ignore_rules import IgnoreRules
 
 NAMES = ["a", "b", "ab", "a.md", "b.md", "build"]
 PATTERNS = [

@@ -31,9 +31,9 @@ from tta_llm.rag import (
     explain,
     field,
 )
-from tta_llm.rag.entries import Entry
+from tta_llm.rag.index.entries import Entry
 from tta_llm.rag.pipeline import retrieval
-from tta_llm.rag.store import Vectors
+from tta_llm.rag.stores.store import Vectors
 from tta_llm.testing import FakeEmbedder
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tta_llm.errors import MissingExtraError, TTAError
-from tta_llm.rag.filters import field
-from tta_llm.rag.lance_store import LanceStore
-from tta_llm.rag.store import VectorStore
+from tta_llm.rag.stores.filters import field
+from tta_llm.rag.stores.lance_store import LanceStore
+from tta_llm.rag.stores.store import VectorStore
 from tta_llm.testing.vector_store_contract import VectorStoreContract
 
 AXES = np.eye(4, dtype=np.float32)

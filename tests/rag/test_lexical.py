@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_llm.rag import LANGUAGES, Chunk, LexicalIndex
-from tta_llm.rag.lexical import terms
-from tta_llm.rag.postings import Postings
+from tta_llm.rag.index.lexical import terms
+from tta_llm.rag.index.postings import Postings
 
 TEXTS = st.lists(st.lists(st.integers(1, 12), max_size=8), max_size=12)
 

@@ -10,9 +10,9 @@ import pytest
 
 from tta_llm.errors import DocumentError
 from tta_llm.rag import read_document
-from tta_llm.rag.decoding import decode
-from tta_llm.rag.loaders.html import read_html
-from tta_llm.rag.loading import MAX_BYTES, SourceFile, find_files, parse_document
+from tta_llm.rag.loading.decoding import decode
+from tta_llm.rag.loading.loaders.html import read_html
+from tta_llm.rag.loading.reading import MAX_BYTES, SourceFile, find_files, parse_document
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "documents"
 

@@ -19,7 +19,7 @@ from tta_llm.rag import (
     NumpyStore,
     rag_pipeline,
 )
-from tta_llm.rag.store import Vectors
+from tta_llm.rag.stores.store import Vectors
 from tta_llm.testing import FakeChatModel, FakeEmbedder
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "documents"

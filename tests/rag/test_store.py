@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from tta_llm.errors import TTAError
-from tta_llm.rag.chroma_store import ChromaStore
-from tta_llm.rag.filters import field
-from tta_llm.rag.numpy_store import NumpyStore
-from tta_llm.rag.store import Rows, Vectors, VectorStore
+from tta_llm.rag.stores.chroma_store import ChromaStore
+from tta_llm.rag.stores.filters import field
+from tta_llm.rag.stores.numpy_store import NumpyStore
+from tta_llm.rag.stores.store import Rows, Vectors, VectorStore
 from tta_llm.testing.vector_store_contract import VectorStoreContract
 
 AXES = np.eye(4, dtype=np.float32)
@@ -99,7 +99,7 @@ async def test_what_another_process_writes_is_seen(tmp_path: Path) -> None:
 KILLED = """
 import asyncio, sys
 import numpy as np
-from tta_llm.rag.numpy_store import NumpyStore
+from tta_llm.rag.stores.numpy_store import NumpyStore
 
 async def write():
     store = NumpyStore(sys.argv[1])

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tta_llm.errors import TTAError
-from tta_llm.rag.stores import open_store
+from tta_llm.rag.stores.opening import open_store
 
 GROUP = "tta_llm.vector_stores"
 OUTSIDE = EntryPoints(
     [
-        EntryPoint("theirs", "tta_llm.rag.numpy_store:NumpyStore", GROUP),
+        EntryPoint("theirs", "tta_llm.rag.stores.numpy_store:NumpyStore", GROUP),
         EntryPoint("broken", "no_such_module:Store", GROUP),
     ]
 )

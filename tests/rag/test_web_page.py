@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tta_llm.errors import DocumentError
-from tta_llm.rag.web_address import is_public, networks
-from tta_llm.rag.web_page import read_web_page
+from tta_llm.rag.loading.web_address import is_public, networks
+from tta_llm.rag.loading.web_page import read_web_page
 
 LOOPBACK = ["127.0.0.0/8"]
 

@@ -13,11 +13,11 @@ from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.output import print_json, print_text
 from tta_llm.core import WorkflowContext
 from tta_llm.providers import ChatModel, OpenAIChatModel, chat_model
-from tta_llm.rag.answer import Answer, Citation
+from tta_llm.rag.answers.answer import Answer, Citation
 from tta_llm.rag.documents import describe_location
+from tta_llm.rag.ingest.report import IngestReport
 from tta_llm.rag.pipeline import rag_pipeline
-from tta_llm.rag.query import Query
-from tta_llm.rag.report import IngestReport
+from tta_llm.rag.search.query import Query
 
 __all__ = ["AskOptions", "run_ask"]
 

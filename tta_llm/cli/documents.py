@@ -16,13 +16,13 @@ from tta_llm.cli.exits import UsageError
 from tta_llm.cli.output import plain, print_text
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import DocumentError
-from tta_llm.rag.filter_parser import parse_filter
-from tta_llm.rag.filters import Filter
-from tta_llm.rag.index import Index
-from tta_llm.rag.ingest import IngestDocuments
+from tta_llm.rag.index.index import Index
+from tta_llm.rag.ingest.ingest import IngestDocuments
+from tta_llm.rag.ingest.report import IngestReport
+from tta_llm.rag.ingest.report import Progress as Step
 from tta_llm.rag.places import default_folder
-from tta_llm.rag.report import IngestReport
-from tta_llm.rag.report import Progress as Step
+from tta_llm.rag.stores.filter_parser import parse_filter
+from tta_llm.rag.stores.filters import Filter
 
 __all__ = ["Documents"]
 

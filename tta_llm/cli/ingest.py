@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tta_llm.cli.documents import Documents, report_fields, told_ignored
 from tta_llm.cli.exits import Exit
 from tta_llm.cli.output import print_json, print_text
-from tta_llm.rag.report import IngestReport
+from tta_llm.rag.ingest.report import IngestReport
 
 __all__ = ["IngestOptions", "run_ingest"]
 

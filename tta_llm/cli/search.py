@@ -11,9 +11,9 @@ from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.output import print_json, print_text
 from tta_llm.core import WorkflowContext
 from tta_llm.rag.documents import Chunk, describe_location
-from tta_llm.rag.explain import Explanation, explain
-from tta_llm.rag.query import Query
-from tta_llm.rag.report import IngestReport
+from tta_llm.rag.ingest.report import IngestReport
+from tta_llm.rag.search.explain import Explanation, explain
+from tta_llm.rag.search.query import Query
 
 __all__ = ["SearchOptions", "run_search"]
 

@@ -9,34 +9,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tta_llm.rag.answer import Answer, Citation
-    from tta_llm.rag.answer_events import AnswerCitation, AnswerEvent, AnswerRestart, AnswerText
-    from tta_llm.rag.chroma_store import ChromaStore
-    from tta_llm.rag.chunking import Chunker, count_tokens, split_sentences
+    from tta_llm.rag.answers.answer import Answer, Citation
+    from tta_llm.rag.answers.answer_events import (
+        AnswerCitation,
+        AnswerEvent,
+        AnswerRestart,
+        AnswerText,
+    )
+    from tta_llm.rag.answers.extract import ExtractAnswer
+    from tta_llm.rag.answers.generate import GenerateAnswer
+    from tta_llm.rag.chunking.chunker import Chunker, count_tokens, split_sentences
     from tta_llm.rag.documents import Chunk, Document, Heading, Metadata, Span
     from tta_llm.rag.evaluation.answers import evaluate_answers
     from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource, read_cases
     from tta_llm.rag.evaluation.report import CaseResult, Difference, EvaluationReport, Measure
     from tta_llm.rag.evaluation.retrieval import evaluate_retrieval
     from tta_llm.rag.evaluation.support import Claim, ModelSupport, Support, support_by_words
-    from tta_llm.rag.explain import Explanation, explain
-    from tta_llm.rag.extract import ExtractAnswer
-    from tta_llm.rag.filter_parser import parse_filter
-    from tta_llm.rag.filters import Filter, field
-    from tta_llm.rag.fusion import Fuse
-    from tta_llm.rag.generate import GenerateAnswer
-    from tta_llm.rag.index import Index
-    from tta_llm.rag.ingest import IngestDocuments
-    from tta_llm.rag.lance_store import LanceStore
-    from tta_llm.rag.lexical import LANGUAGES, LexicalIndex
-    from tta_llm.rag.loading import SourceFile, find_files, parse_document, read_document
-    from tta_llm.rag.namespace import Namespace
-    from tta_llm.rag.numpy_store import NumpyStore
+    from tta_llm.rag.index.index import Index
+    from tta_llm.rag.index.lexical import LANGUAGES, LexicalIndex
+    from tta_llm.rag.index.namespace import Namespace
+    from tta_llm.rag.ingest.ingest import IngestDocuments
+    from tta_llm.rag.ingest.report import IngestReport, Progress, Skipped
+    from tta_llm.rag.loading.reading import SourceFile, find_files, parse_document, read_document
+    from tta_llm.rag.loading.web_page import read_web_page
     from tta_llm.rag.pipeline import hybrid_search, rag_pipeline, retrieval
-    from tta_llm.rag.queries import HyDE, MultiQuery, RewriteQuery
-    from tta_llm.rag.query import Query
-    from tta_llm.rag.report import IngestReport, Progress, Skipped
-    from tta_llm.rag.rerank import RerankResults
     from tta_llm.rag.rerankers.api import ApiReranker
     from tta_llm.rag.rerankers.base import Reranker
     from tta_llm.rag.rerankers.cross_encoder import CrossEncoderReranker
@@ -46,7 +42,12 @@ if TYPE_CHECKING:
     from tta_llm.rag.rerankers.mmr import DiversifyResults
     from tta_llm.rag.rerankers.ordering import LongContextOrder
     from tta_llm.rag.retriever import Retriever
-    from tta_llm.rag.search import (
+    from tta_llm.rag.search.explain import Explanation, explain
+    from tta_llm.rag.search.fusion import Fuse
+    from tta_llm.rag.search.queries import HyDE, MultiQuery, RewriteQuery
+    from tta_llm.rag.search.query import Query
+    from tta_llm.rag.search.rerank import RerankResults
+    from tta_llm.rag.search.search import (
         EmbeddedQuery,
         EmbedQuery,
         Hit,
@@ -54,9 +55,13 @@ if TYPE_CHECKING:
         SearchVectors,
         SearchWords,
     )
-    from tta_llm.rag.store import Match, VectorStore
-    from tta_llm.rag.stores import open_store
-    from tta_llm.rag.web_page import read_web_page
+    from tta_llm.rag.stores.chroma_store import ChromaStore
+    from tta_llm.rag.stores.filter_parser import parse_filter
+    from tta_llm.rag.stores.filters import Filter, field
+    from tta_llm.rag.stores.lance_store import LanceStore
+    from tta_llm.rag.stores.numpy_store import NumpyStore
+    from tta_llm.rag.stores.opening import open_store
+    from tta_llm.rag.stores.store import Match, VectorStore
 
 __all__ = [
     "LANGUAGES",
@@ -142,34 +147,34 @@ __all__ = [
 ]
 
 _HOMES = {
-    "answer": ("Answer", "Citation"),
-    "answer_events": ("AnswerCitation", "AnswerEvent", "AnswerRestart", "AnswerText"),
-    "chroma_store": ("ChromaStore",),
-    "chunking": ("Chunker", "count_tokens", "split_sentences"),
+    "answers.answer": ("Answer", "Citation"),
+    "answers.answer_events": ("AnswerCitation", "AnswerEvent", "AnswerRestart", "AnswerText"),
+    "stores.chroma_store": ("ChromaStore",),
+    "chunking.chunker": ("Chunker", "count_tokens", "split_sentences"),
     "documents": ("Chunk", "Document", "Heading", "Metadata", "Span"),
     "evaluation.answers": ("evaluate_answers",),
     "evaluation.cases": ("EvaluationCase", "ExpectedSource", "read_cases"),
     "evaluation.report": ("CaseResult", "Difference", "EvaluationReport", "Measure"),
     "evaluation.retrieval": ("evaluate_retrieval",),
     "evaluation.support": ("Claim", "ModelSupport", "Support", "support_by_words"),
-    "explain": ("Explanation", "explain"),
-    "extract": ("ExtractAnswer",),
-    "filter_parser": ("parse_filter",),
-    "filters": ("Filter", "field"),
-    "fusion": ("Fuse",),
-    "generate": ("GenerateAnswer",),
-    "index": ("Index",),
-    "ingest": ("IngestDocuments",),
-    "lance_store": ("LanceStore",),
-    "lexical": ("LANGUAGES", "LexicalIndex"),
-    "loading": ("SourceFile", "find_files", "parse_document", "read_document"),
-    "namespace": ("Namespace",),
-    "numpy_store": ("NumpyStore",),
+    "search.explain": ("Explanation", "explain"),
+    "answers.extract": ("ExtractAnswer",),
+    "stores.filter_parser": ("parse_filter",),
+    "stores.filters": ("Filter", "field"),
+    "search.fusion": ("Fuse",),
+    "answers.generate": ("GenerateAnswer",),
+    "index.index": ("Index",),
+    "ingest.ingest": ("IngestDocuments",),
+    "stores.lance_store": ("LanceStore",),
+    "index.lexical": ("LANGUAGES", "LexicalIndex"),
+    "loading.reading": ("SourceFile", "find_files", "parse_document", "read_document"),
+    "index.namespace": ("Namespace",),
+    "stores.numpy_store": ("NumpyStore",),
     "pipeline": ("hybrid_search", "rag_pipeline", "retrieval"),
-    "queries": ("HyDE", "MultiQuery", "RewriteQuery"),
-    "query": ("Query",),
-    "report": ("IngestReport", "Progress", "Skipped"),
-    "rerank": ("RerankResults",),
+    "search.queries": ("HyDE", "MultiQuery", "RewriteQuery"),
+    "search.query": ("Query",),
+    "ingest.report": ("IngestReport", "Progress", "Skipped"),
+    "search.rerank": ("RerankResults",),
     "rerankers.api": ("ApiReranker",),
     "rerankers.base": ("Reranker",),
     "rerankers.cross_encoder": ("CrossEncoderReranker",),
@@ -179,7 +184,7 @@ _HOMES = {
     "rerankers.mmr": ("DiversifyResults",),
     "rerankers.ordering": ("LongContextOrder",),
     "retriever": ("Retriever",),
-    "search": (
+    "search.search": (
         "EmbedQuery",
         "EmbeddedQuery",
         "Hit",
@@ -187,9 +192,9 @@ _HOMES = {
         "SearchVectors",
         "SearchWords",
     ),
-    "store": ("Match", "VectorStore"),
-    "stores": ("open_store",),
-    "web_page": ("read_web_page",),
+    "stores.store": ("Match", "VectorStore"),
+    "stores.opening": ("open_store",),
+    "loading.web_page": ("read_web_page",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from tta_llm.core import WorkflowPrimitive
-from tta_llm.messages import ChatInput, ChatResponse
 from tta_llm.performance import CachePrimitive
-from tta_llm.rag.answer import Answer
-from tta_llm.rag.extract import ExtractAnswer
-from tta_llm.rag.fusion import Fuse
-from tta_llm.rag.generate import GenerateAnswer
-from tta_llm.rag.index import Index
-from tta_llm.rag.query import Query
-from tta_llm.rag.rerank import RerankResults
-from tta_llm.rag.search import EmbeddedQuery, EmbedQuery, SearchResult, SearchVectors, SearchWords
+from tta_llm.rag.answers.answer import Answer
+from tta_llm.rag.answers.extract import ExtractAnswer
+from tta_llm.rag.answers.generate import GenerateAnswer
+from tta_llm.rag.chat_step import ChatStep
+from tta_llm.rag.index.index import Index
+from tta_llm.rag.search.fusion import Fuse
+from tta_llm.rag.search.query import Query
+from tta_llm.rag.search.rerank import RerankResults
+from tta_llm.rag.search.search import (
+    EmbeddedQuery,
+    EmbedQuery,
+    SearchResult,
+    SearchVectors,
+    SearchWords,
+)
 
 __all__ = ["hybrid_search", "rag_pipeline", "retrieval"]
 
@@ -65,7 +71,7 @@ def retrieval(
 
 def rag_pipeline(
     index: Index,
-    model: WorkflowPrimitive[ChatInput, ChatResponse] | None = None,
+    model: ChatStep | None = None,
     *,
     top_k: int = 6,
     ttl_seconds: float = 3600,

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.rag.index import Index
-from tta_llm.rag.ingest import IngestDocuments
+from tta_llm.rag.index.index import Index
+from tta_llm.rag.ingest.ingest import IngestDocuments
+from tta_llm.rag.ingest.report import IngestReport
 from tta_llm.rag.pipeline import retrieval
 from tta_llm.rag.places import default_folder
-from tta_llm.rag.query import Query
-from tta_llm.rag.report import IngestReport
-from tta_llm.rag.search import SearchResult
+from tta_llm.rag.search.query import Query
+from tta_llm.rag.search.search import SearchResult
 
 __all__ = ["Retriever"]
 

@@ -9,8 +9,8 @@ from typing import get_args
 import numpy as np
 
 from tta_llm.rag.documents import Metadata
-from tta_llm.rag.filters import AllOf, AnyOf, Comparison, Filter, Membership, Operator, Value
-from tta_llm.rag.store import Vectors, VectorStore
+from tta_llm.rag.stores.filters import AllOf, AnyOf, Comparison, Filter, Membership, Operator, Value
+from tta_llm.rag.stores.store import Vectors, VectorStore
 from tta_llm.testing._probes import require
 
 _DIMENSIONS = 32

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from tta_llm.rag.filters import field
-from tta_llm.rag.store import Vectors, VectorStore
+from tta_llm.rag.stores.filters import field
+from tta_llm.rag.stores.store import Vectors, VectorStore
 from tta_llm.testing._probes import raising, refuse_tasks_left, require
 from tta_llm.testing._vector_probes import (
     NAMES,
@@ -38,7 +38,7 @@ class VectorStoreContract(ABC):
 
     Example:
         ```python
-        from tta_llm.rag.numpy_store import NumpyStore
+        from tta_llm.rag.stores.numpy_store import NumpyStore
         from tta_llm.testing.vector_store_contract import VectorStoreContract
 
         class TestNumpyStore(VectorStoreContract):

@@ -10,7 +10,7 @@ import pytest
 from tests.rag.results import chunk
 from tta_llm import WorkflowContext
 from tta_llm.errors import InvalidResponseError, OverloadedError
-from tta_llm.rag.answer import Answer, Citation, not_found
+from tta_llm.rag.answers.answer import Answer, Citation, not_found
 from tta_llm.rag.evaluation.answers import evaluate_answers
 from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
 from tta_llm.rag.evaluation.report import CaseResult

@@ -15,7 +15,7 @@ from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
 from tta_llm.rag.evaluation.ranking import ndcg, recall, reciprocal_rank
 from tta_llm.rag.evaluation.report import EvaluationReport
 from tta_llm.rag.evaluation.retrieval import evaluate_retrieval
-from tta_llm.rag.search import SearchResult
+from tta_llm.rag.search.search import SearchResult
 from tta_llm.testing import MockPrimitive
 
 NAMES = "abcdefgh"

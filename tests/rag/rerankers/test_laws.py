@@ -15,7 +15,7 @@ from tta_llm.rag.rerankers.judge import JudgeReranker
 from tta_llm.rag.rerankers.min_score import MinScore
 from tta_llm.rag.rerankers.mmr import DiversifyResults
 from tta_llm.rag.rerankers.ordering import LongContextOrder
-from tta_llm.rag.search import SearchResult
+from tta_llm.rag.search.search import SearchResult
 from tta_llm.testing import FakeChatModel, FakeEmbedder, MockPrimitive, PrimitiveContract
 
 Step = WorkflowPrimitive[SearchResult, SearchResult]

@@ -12,7 +12,7 @@ from tta_llm import WorkflowContext, step
 from tta_llm.rag.rerankers.min_score import MinScore, calibrate_abstention, relevance
 from tta_llm.rag.rerankers.mmr import DiversifyResults
 from tta_llm.rag.rerankers.ordering import LongContextOrder
-from tta_llm.rag.search import Hit, SearchResult
+from tta_llm.rag.search.search import Hit, SearchResult
 from tta_llm.testing import FakeEmbedder
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.rag.answer import Answer, Citation
+from tta_llm.rag.answers.answer import Answer, Citation
 from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
 from tta_llm.rag.evaluation.report import CaseResult, EvaluationReport
 from tta_llm.rag.evaluation.running import OnCase, ask_all, told

@@ -11,7 +11,7 @@ from tta_llm.rag.evaluation.cases import EvaluationCase
 from tta_llm.rag.evaluation.ranking import ndcg, recall, reciprocal_rank
 from tta_llm.rag.evaluation.report import CaseResult, EvaluationReport
 from tta_llm.rag.evaluation.running import OnCase, ask_all, told
-from tta_llm.rag.search import SearchResult
+from tta_llm.rag.search.search import SearchResult
 
 __all__ = ["evaluate_retrieval"]
 

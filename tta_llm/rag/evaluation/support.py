@@ -9,12 +9,13 @@ from typing import TypeAlias
 
 from pydantic import BaseModel
 
-from tta_llm.core import WorkflowContext, WorkflowPrimitive
+from tta_llm.core import WorkflowContext
 from tta_llm.errors import InvalidResponseError
-from tta_llm.messages import ChatInput, ChatRequest, ChatResponse, system, user
+from tta_llm.messages import ChatRequest, system, user
 from tta_llm.providers.structured import parse_answer
-from tta_llm.rag.chunking import split_sentences
-from tta_llm.rag.lexical import terms
+from tta_llm.rag.chat_step import ChatStep
+from tta_llm.rag.chunking.chunker import split_sentences
+from tta_llm.rag.index.lexical import terms
 from tta_llm.rag.rerankers.sources import numbered
 
 __all__ = ["Claim", "ModelSupport", "Support", "claims_of", "support_by_words"]
@@ -105,9 +106,7 @@ class ModelSupport:
         ```
     """
 
-    def __init__(
-        self, model: WorkflowPrimitive[ChatInput, ChatResponse], *, max_chars: int = 3000
-    ) -> None:
+    def __init__(self, model: ChatStep, *, max_chars: int = 3000) -> None:
         self._model, self._max_chars = model, max_chars
 
     async def __call__(

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import InvalidResponseError
-from tta_llm.rag.search import Hit, SearchResult
+from tta_llm.rag.search.search import Hit, SearchResult
 
 __all__ = ["Reranker"]
 

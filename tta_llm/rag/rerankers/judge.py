@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.messages import ChatInput, ChatRequest, ChatResponse, system, user
+from tta_llm.messages import ChatRequest, ChatResponse, system, user
 from tta_llm.providers import StructuredOutputError
 from tta_llm.providers.structured import parse_answer
+from tta_llm.rag.chat_step import ChatStep
 from tta_llm.rag.rerankers.base import Reranker
 from tta_llm.rag.rerankers.sources import numbered
 
@@ -63,7 +64,7 @@ class JudgeReranker(Reranker):
 
     def __init__(
         self,
-        model: WorkflowPrimitive[ChatInput, ChatResponse],
+        model: ChatStep,
         *,
         top_k: int = 6,
         depth: int = 20,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.rag.search import Hit, SearchResult
+from tta_llm.rag.search.search import Hit, SearchResult
 
 __all__ = ["AbstentionThreshold", "MinScore", "calibrate_abstention", "relevance"]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.providers.embedder import Embedder
-from tta_llm.rag.search import SearchResult
-from tta_llm.rag.store import Vectors
+from tta_llm.rag.search.search import SearchResult
+from tta_llm.rag.stores.store import Vectors
 
 __all__ = ["DiversifyResults", "VectorsOf"]
 

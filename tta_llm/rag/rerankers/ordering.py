@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.rag.search import SearchResult
+from tta_llm.rag.search.search import SearchResult
 
 __all__ = ["LongContextOrder"]
 

@@ -1,0 +1,1 @@
+"""Documents are cut into chunks along their own structure."""

@@ -1,0 +1,1 @@
+"""What can be searched: the catalog of texts, their words, and their vectors."""

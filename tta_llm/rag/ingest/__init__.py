@@ -1,0 +1,1 @@
+"""An index is brought up to date with its documents."""

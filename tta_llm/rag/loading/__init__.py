@@ -1,0 +1,1 @@
+"""Files and pages of the web become documents, or it is said why they do not."""

@@ -1,0 +1,1 @@
+"""A question finds chunks, by meaning and by words, in one order with its reasons."""
