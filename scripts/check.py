@@ -82,12 +82,13 @@ def lowest(seed: int) -> list[Command]:
     """The fast tests with the lowest versions that pyproject.toml promises.
 
     They are tested on the lowest Python, for which they have wheels. An old dependency may warn
-    about itself, so warnings are no errors here. What the step `properties` runs is left out: it is
-    about our own code, and asks little of a dependency.
+    about itself, so warnings are no errors here. What is about our own code alone, and asks nothing
+    of a dependency, is left out.
     """
     if sys.version_info[:2] != (3, 11):
         return [(PYTHON, "-c", "print('left out: lowest versions are tested on Python 3.11 only')")]
-    left_out = (f"--ignore=tests/{each}" for each in ("docs", "properties", "storms"))
+    ours = ("docs", "properties", "recovery", "routing", "storms", "testing", "typing")
+    left_out = (f"--ignore=tests/{each}" for each in ours)
     quick = ("-o", "filterwarnings=", "-m", "not slow", *left_out)
     return [
         ("sh", "scripts/make-env.sh", ".cache/lowest", "requirements/lowest.txt", "-e", "."),
