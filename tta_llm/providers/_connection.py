@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,6 +24,7 @@ from tta_llm.errors import (
     UnknownModelError,
 )
 from tta_llm.providers._answers import add_nearest, host_of
+from tta_llm.providers._trust import trusted
 from tta_llm.providers.faults import Fault, classify, transport_error
 from tta_llm.providers.secret import NO_KEY, Secret
 from tta_llm.providers.timeouts import Timeouts
@@ -176,7 +178,11 @@ class Connection(ABC):
         except ImportError as error:
             raise MissingExtraError(self._who, self.extra) from error
         timeout = sdk.Timeout(None, connect=self._timeouts.connect)
-        http = sdk.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False)
+        # The SDK calls the class its own; its methods know whether they are httpx's or httpx2's.
+        library = sys.modules[sdk.Timeout.__init__.__module__.partition(".")[0]]
+        http = sdk.DefaultAsyncHttpxClient(
+            timeout=timeout, follow_redirects=False, verify=trusted(library)
+        )
         return self._new(sdk, max_retries=0, timeout=timeout, http_client=http)
 
     def _ours(self, error: Exception) -> ProviderError | None:

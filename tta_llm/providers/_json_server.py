@@ -6,13 +6,12 @@ import importlib.util
 import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import cache
-from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
 from tta_llm.core.per_loop import ClientPerLoop
 from tta_llm.errors import AuthenticationError, InvalidResponseError, MissingExtraError
 from tta_llm.providers._answers import whole_answer
+from tta_llm.providers._trust import trusted
 from tta_llm.providers.faults import Fault, classify, transport_error
 from tta_llm.providers.secret import NO_KEY, Secret
 from tta_llm.providers.timeouts import Timeouts
@@ -129,15 +128,7 @@ class JsonServer:
 
         # How long an answer may take is measured on our own clock.
         timeout = httpx2.Timeout(None, connect=self._connect_seconds)
-        return httpx2.AsyncClient(timeout=timeout, verify=_trusted())
-
-
-@cache
-def _trusted() -> SSLContext:
-    """Read the certificates once: that takes longer than all else about a client."""
-    import httpx2  # noqa: PLC0415  # an optional package
-
-    return httpx2.create_ssl_context()
+        return httpx2.AsyncClient(timeout=timeout, verify=trusted(httpx2))
 
 
 class _Unread:

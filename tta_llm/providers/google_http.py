@@ -8,15 +8,13 @@ access to an unread response either, but it takes an HTTP client.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from functools import cache
-from ssl import SSLContext
-from types import ModuleType
 from typing import Any
 
 from tta_llm.providers._answers import body_bytes
+from tta_llm.providers._trust import trusted
 from tta_llm.providers.sse import limited_body
 
-__all__ = ["AnsweredError", "http_client", "trusted"]
+__all__ = ["AnsweredError", "http_client"]
 
 _OK = 200
 
@@ -42,13 +40,6 @@ class AnsweredError(Exception):
     def __init__(self, answer: _Answer) -> None:
         super().__init__("the provider answered")
         self.answer = answer
-
-
-@cache
-def trusted(library: ModuleType) -> SSLContext:
-    """Read the certificates once: the SDK would for each of the three transports it prepares."""
-    context: SSLContext = library.create_ssl_context()
-    return context
 
 
 def http_client(library: Any, connect_seconds: float) -> Any:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tta_llm.errors import InvalidResponseError
 from tta_llm.providers._answers import body_bytes, content_type, json_object, whole_answer
+from tta_llm.providers._trust import trusted
 from tta_llm.providers.faults import Fault
 from tta_llm.providers.google_answer import fault_of
-from tta_llm.providers.google_http import AnsweredError, http_client, trusted
+from tta_llm.providers.google_http import AnsweredError, http_client
 from tta_llm.providers.sse import sse_data
 
 if TYPE_CHECKING:
