@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,32 @@ async def test_a_hit_that_covers_the_question_is_first_and_only_the_best_are_kep
         result = await find.execute("battery lasts nine hours", WorkflowContext())
     [hit] = result.hits
     assert "nine hours" in hit.chunk.text
+    assert hit.coverage == 1.0
+
+
+async def test_a_hit_is_judged_alike_by_the_kept_words_and_by_its_text(folder: Path) -> None:
+    async with Index(FakeEmbedder()) as index:
+        await IngestDocuments(index).execute(folder, WorkflowContext())
+        find = EmbedQuery(index) >> hybrid_search(index)
+        found = await find.execute("does the battery last nine hours?", WorkflowContext())
+        elsewhere = [
+            replace(hit, chunk=replace(hit.chunk, id=hit.chunk.id * 2)) for hit in found.hits
+        ]
+        rerank = RerankResults(index, top_k=100)
+        kept = await rerank.execute(found, WorkflowContext())
+        read = await rerank.execute(replace(found, hits=tuple(elsewhere)), WorkflowContext())
+    assert [hit.score for hit in kept.hits] == [hit.score for hit in read.hits]
+    assert kept.hits[0].coverage == 1.0
+
+
+async def test_the_words_of_kept_chunks_are_not_looked_for_in_their_texts(folder: Path) -> None:
+    async with Index(FakeEmbedder()) as index:
+        await IngestDocuments(index).execute(folder, WorkflowContext())
+        find = EmbedQuery(index) >> hybrid_search(index)
+        found = await find.execute("battery lasts nine hours", WorkflowContext())
+        textless = [replace(hit, chunk=replace(hit.chunk, text="")) for hit in found.hits]
+        without = replace(found, hits=tuple(textless))
+        [hit] = (await RerankResults(index, top_k=1).execute(without, WorkflowContext())).hits
     assert hit.coverage == 1.0
 
 

@@ -176,6 +176,15 @@ class Catalog:
             ).fetchall()
         return {row[0]: unpack(row) for row in rows}
 
+    def words(self, ids: Collection[str]) -> dict[str, list[int]]:
+        """The numbers of the terms of the chunks that are there, in their order."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT id, words FROM chunks WHERE id IN (SELECT value FROM json_each(?))",
+                [json.dumps(list(ids))],
+            ).fetchall()
+        return {name: np.frombuffer(words, np.uint32).tolist() for name, words in rows}
+
     def passage(self, chunk: Chunk) -> str:
         """The text of a chunk's parent, or its own where it has none or is gone."""
         if chunk.parent is None:

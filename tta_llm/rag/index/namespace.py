@@ -67,6 +67,10 @@ class Namespace:
         """The words of all chunks, as they are now."""
         return await finish_in_thread(self._words.current)  # type: ignore[no-any-return]
 
+    async def kept_words(self, ids: Collection[str]) -> dict[str, list[int]]:
+        """The numbers of the terms of the chunks that are there, in their order, by their ids."""
+        return await finish_in_thread(self.catalog.words, ids)  # type: ignore[no-any-return]
+
     async def chunks(self, ids: Collection[str]) -> dict[str, Chunk]:
         """The chunks that are there, by their ids."""
         return await finish_in_thread(self.catalog.chunks, ids)  # type: ignore[no-any-return]

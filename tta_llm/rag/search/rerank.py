@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.core.threads import finish_in_thread
 from tta_llm.rag.index.index import Index
 from tta_llm.rag.index.lexical import LexicalIndex, covered, terms
 from tta_llm.rag.search.search import Hit, SearchResult
@@ -41,20 +41,40 @@ class RerankResults(WorkflowPrimitive[SearchResult, SearchResult]):
 
     async def execute(self, input_data: SearchResult, context: WorkflowContext) -> SearchResult:
         """Keep the best `top_k` hits."""
-        words = await self._index.namespace(input_data.query.namespace).words()
-        hits = await finish_in_thread(_rerank, input_data, words)
-        return SearchResult(input_data.query, tuple(hits[: self._top_k]))
+        hits = input_data.hits[:_LOOKED_AT]
+        namespace = self._index.namespace(input_data.query.namespace)
+        words = await namespace.words()
+        [asked] = terms([input_data.query.text], words.language)
+        kept = await namespace.kept_words([hit.chunk.id for hit in hits])
+        looked_at = zip(hits, _stems(hits, words, kept, asked), strict=True)
+        weights, pairs = words.weights(asked), set(pairwise(asked))
+        ranked = (_looked_at(hit, stems, weights, pairs) for hit, stems in looked_at)
+        best = sorted(ranked, key=lambda hit: (-hit.score, hit.chunk.id))
+        return SearchResult(input_data.query, tuple(best[: self._top_k]))
 
 
-def _rerank(result: SearchResult, words: LexicalIndex) -> list[Hit]:
-    looked_at = result.hits[:_LOOKED_AT]
-    texts = [result.query.text, *(hit.chunk.search_text for hit in looked_at)]
-    asked, *given = terms(texts, words.language)
-    weights, pairs = words.weights(asked), set(pairwise(asked))
-    hits = []
-    for hit, there in zip(looked_at, given, strict=True):
-        coverage = covered(weights, set(there))
-        together = len(pairs.intersection(pairwise(there))) / max(len(pairs), 1)
-        score = hit.score + _COVERAGE_WEIGHT * coverage + _PAIRS_WEIGHT * together
-        hits.append(replace(hit, score=score, coverage=coverage))
-    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))
+def _stems(
+    hits: Sequence[Hit],
+    words: LexicalIndex,
+    kept: Mapping[str, Sequence[int]],
+    asked: Sequence[str],
+) -> Iterator[Sequence[str]]:
+    """Give for each hit the stems of its words, "" for those that nobody asks for."""
+    stem_of = words.numbers(asked).get
+    for hit in hits:
+        if hit.chunk.id in kept:
+            yield [stem_of(number, "") for number in kept[hit.chunk.id]]
+        else:  # taken out of the index since, or made elsewhere
+            yield terms([hit.chunk.search_text], words.language)[0]
+
+
+def _looked_at(
+    hit: Hit,
+    stems: Sequence[str],
+    weights: Mapping[str, float],
+    pairs: set[tuple[str, str]],
+) -> Hit:
+    coverage = covered(weights, set(stems))
+    together = len(pairs.intersection(pairwise(stems))) / max(len(pairs), 1)
+    score = hit.score + _COVERAGE_WEIGHT * coverage + _PAIRS_WEIGHT * together
+    return replace(hit, score=score, coverage=coverage)
