@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from tta_llm import WorkflowContext
-from tta_llm.rag import EmbedQuery, Index, IngestDocuments, RerankResults, hybrid_search
+from tta_llm.rag import (
+    Document,
+    EmbedQuery,
+    Index,
+    IngestDocuments,
+    RerankResults,
+    SearchResult,
+    hybrid_search,
+)
 from tta_llm.testing import FakeEmbedder
 
 
@@ -46,8 +54,31 @@ async def test_the_words_of_kept_chunks_are_not_looked_for_in_their_texts(folder
         found = await find.execute("battery lasts nine hours", WorkflowContext())
         textless = [replace(hit, chunk=replace(hit.chunk, text="")) for hit in found.hits]
         without = replace(found, hits=tuple(textless))
-        [hit] = (await RerankResults(index, top_k=1).execute(without, WorkflowContext())).hits
-    assert hit.coverage == 1.0
+        hits = (await RerankResults(index).execute(without, WorkflowContext())).hits
+    assert max(hit.coverage for hit in hits) == 1.0
+
+
+async def test_a_chunk_is_judged_with_the_chunks_beside_it() -> None:
+    async with Index(FakeEmbedder()) as index:
+        text = "\n\n".join(f"{word} " * 150 for word in ("one", "two", "three"))
+        story = Document("story.txt", "", text, "text")
+        await IngestDocuments(index).execute([story], WorkflowContext())
+        query = await EmbedQuery(index).execute("two", WorkflowContext())
+        namespace = index.namespace(query.namespace)
+        found = await hybrid_search(index).execute(query, WorkflowContext())
+        around = await namespace.surroundings([hit.chunk.id for hit in found.hits])
+        starts = sorted(hit.chunk.start for hit in found.hits)
+        beside = {hit.chunk.start: len(around[hit.chunk.id]) for hit in found.hits}
+    inner = starts[1:-1]
+    assert inner
+    assert beside == {each: 3 if each in inner else 2 for each in starts}
+
+
+async def test_nothing_found_stays_nothing() -> None:
+    async with Index(FakeEmbedder()) as index:
+        query = await EmbedQuery(index).execute("two", WorkflowContext())
+        nothing = SearchResult(query, ())
+        assert await RerankResults(index).execute(nothing, WorkflowContext()) == nothing
 
 
 def test_keeping_nothing_is_refused() -> None:
