@@ -2,25 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tta_llm import WorkflowContext
-from tta_llm.rag import EmbedQuery, Index, IngestDocuments, RerankResults, hybrid_search
+from tta_llm.providers.minilm import MiniLM
+from tta_llm.rag import (
+    Document,
+    EmbedQuery,
+    Index,
+    IngestDocuments,
+    RerankResults,
+    SearchResult,
+    hybrid_search,
+)
 from tta_llm.testing import FakeEmbedder
 
 
 async def test_a_hit_that_covers_the_question_is_first_and_only_the_best_are_kept(
-    folder: Path,
+    folder: Path, minilm: MiniLM
 ) -> None:
-    async with Index(FakeEmbedder()) as index:
+    async with Index(minilm) as index:
         await IngestDocuments(index).execute(folder, WorkflowContext())
         find = EmbedQuery(index) >> hybrid_search(index) >> RerankResults(index, top_k=1)
         result = await find.execute("battery lasts nine hours", WorkflowContext())
     [hit] = result.hits
     assert "nine hours" in hit.chunk.text
     assert hit.coverage == 1.0
+
+
+async def test_a_hit_is_judged_alike_by_the_kept_words_and_by_its_text(folder: Path) -> None:
+    async with Index(FakeEmbedder()) as index:
+        await IngestDocuments(index).execute(folder, WorkflowContext())
+        find = EmbedQuery(index) >> hybrid_search(index)
+        found = await find.execute("does the battery last nine hours?", WorkflowContext())
+        elsewhere = [
+            replace(hit, chunk=replace(hit.chunk, id=hit.chunk.id * 2)) for hit in found.hits
+        ]
+        rerank = RerankResults(index, top_k=100)
+        kept = await rerank.execute(found, WorkflowContext())
+        read = await rerank.execute(replace(found, hits=tuple(elsewhere)), WorkflowContext())
+    by_words = {hit.chunk.text: hit.coverage for hit in kept.hits}
+    assert by_words == {hit.chunk.text: hit.coverage for hit in read.hits}
+    assert max(by_words.values()) == 1.0
+
+
+async def test_the_words_of_kept_chunks_are_not_looked_for_in_their_texts(folder: Path) -> None:
+    async with Index(FakeEmbedder()) as index:
+        await IngestDocuments(index).execute(folder, WorkflowContext())
+        find = EmbedQuery(index) >> hybrid_search(index)
+        found = await find.execute("battery lasts nine hours", WorkflowContext())
+        textless = [replace(hit, chunk=replace(hit.chunk, text="")) for hit in found.hits]
+        without = replace(found, hits=tuple(textless))
+        hits = (await RerankResults(index).execute(without, WorkflowContext())).hits
+    assert max(hit.coverage for hit in hits) == 1.0
+
+
+async def test_a_chunk_is_judged_with_the_chunks_beside_it() -> None:
+    async with Index(FakeEmbedder()) as index:
+        text = "\n\n".join(f"{word} " * 150 for word in ("one", "two", "three"))
+        story = Document("story.txt", "", text, "text")
+        await IngestDocuments(index).execute([story], WorkflowContext())
+        query = await EmbedQuery(index).execute("two", WorkflowContext())
+        namespace = index.namespace(query.namespace)
+        found = await hybrid_search(index).execute(query, WorkflowContext())
+        around = await namespace.surroundings([hit.chunk.id for hit in found.hits])
+        starts = sorted(hit.chunk.start for hit in found.hits)
+        beside = {hit.chunk.start: len(around[hit.chunk.id]) for hit in found.hits}
+    inner = starts[1:-1]
+    assert inner
+    assert beside == {each: 3 if each in inner else 2 for each in starts}
+
+
+async def test_nothing_found_stays_nothing() -> None:
+    async with Index(FakeEmbedder()) as index:
+        query = await EmbedQuery(index).execute("two", WorkflowContext())
+        nothing = SearchResult(query, ())
+        assert await RerankResults(index).execute(nothing, WorkflowContext()) == nothing
 
 
 def test_keeping_nothing_is_refused() -> None:

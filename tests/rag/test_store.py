@@ -67,14 +67,14 @@ class TestChromaStore(_InFolder):
 
 
 async def test_many_rows_are_found_across_blocks() -> None:
-    vectors = some_vectors(20_000)
+    vectors = some_vectors(70_000)
     store = NumpyStore()
-    ids = [str(number) for number in range(20_000)]
-    await store.upsert("", ids, vectors, [{"n": number % 100} for number in range(20_000)])
+    ids = [str(number) for number in range(70_000)]
+    await store.upsert("", ids, vectors, [{"n": number % 100} for number in range(70_000)])
     await store.delete("", ids[::2])
     left = vectors[1::2]
     for where, step in ((None, 1), (field("n") == 1, 50), (field("n") <= 89, 1)):
-        rows = np.arange(1, 20_000, 2)
+        rows = np.arange(1, 70_000, 2)
         if where is not None:
             rows = np.array([each for each in rows if where.matches({"n": int(each) % 100})])
         best = rows[np.argsort(-(vectors[rows] @ left[7]))[:20]]

@@ -29,6 +29,7 @@ _UNALTERABLE = (
     *(dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, uuid.UUID, pathlib.PurePath),
     *(types.FunctionType, types.BuiltinFunctionType, types.ModuleType),
 )
+_PLAIN = frozenset({str, int, float, bool, types.NoneType})
 
 
 @dataclasses.dataclass(slots=True)
@@ -60,7 +61,7 @@ def copies_of(value: Any) -> Copies:
 
 def _plan(value: Any) -> Copies:
     kind = type(value)
-    if isinstance(value, _UNALTERABLE) or kind is object:
+    if kind in _PLAIN:
         return Copies(lambda: value, sys.getsizeof(value), is_same=True)
     if kind is list:
         return _container(value, list.copy, list, value)
@@ -70,6 +71,8 @@ def _plan(value: Any) -> Copies:
         return _container(value, None, kind, value)
     if kind is set:
         return _container(value, set.copy, set, value)
+    if isinstance(value, _UNALTERABLE) or kind is object:
+        return Copies(lambda: value, sys.getsizeof(value), is_same=True)
     if hasattr(value, "dtype") and hasattr(value, "nbytes") and _is_flat(value.dtype):
         own = value.copy()
         return Copies(own.copy, sys.getsizeof(value) + value.nbytes)
@@ -91,41 +94,57 @@ def _container(
     items: Iterable[Any],
 ) -> Copies:
     """Plan for a container; `duplicate` copies one whose items can't be altered, if it must."""
-    gives, size, are_same = _parts(items)
+    fresh, size, are_same = _parts(items)
     size += sys.getsizeof(value)
     if not are_same:
-        return Copies(lambda: make([give() for give in gives]), size)
-    own = make(give() for give in gives)
+        return Copies(lambda: make(fresh()), size)
+    own = make(fresh())
     if duplicate is None:
         return Copies(lambda: own, size, is_same=True)
     return Copies(functools.partial(duplicate, own), size)
 
 
 def _mapping(value: dict[Any, Any]) -> Copies:
-    gives, size, are_same = _parts(value.values())
-    size += sys.getsizeof(value) + sum(_plan(key).size for key in value)
-    pairs = list(zip(value, gives, strict=True))
+    fresh, size, are_same = _parts(value.values())
+    size += sys.getsizeof(value) + _parts(value)[1]
+    keys = list(value)
     if are_same:
-        own = {key: give() for key, give in pairs}
-        return Copies(own.copy, size)
-    return Copies(lambda: {key: give() for key, give in pairs}, size)
+        return Copies(dict(zip(keys, fresh(), strict=True)).copy, size)
+    return Copies(lambda: dict(zip(keys, fresh(), strict=True)), size)
 
 
 def _dataclass(value: Any) -> Copies:
     cls, fields = type(value), apart(value)
-    gives, size, are_same = _parts(fields.values())
-    pairs = list(zip(fields, gives, strict=True))
+    fresh, size, are_same = _parts(fields.values())
+    names = tuple(fields)
     if are_same and cls.__dataclass_params__.frozen:
-        own = together(cls, {name: give() for name, give in pairs})
+        own = together(cls, dict(zip(names, fresh(), strict=True)))
         return Copies(lambda: own, size, is_same=True)
-    return Copies(lambda: together(cls, {name: give() for name, give in pairs}), size)
+    return Copies(lambda: together(cls, dict(zip(names, fresh(), strict=True))), size)
 
 
-def _parts(values: Iterable[Any]) -> tuple[list[Callable[[], Any]], int, bool]:
-    """Plan for each: what gives its copies, how large all are, and whether none can be altered."""
-    plans = [_plan(each) for each in values]
-    gives, size = [plan.give for plan in plans], sum(plan.size for plan in plans)
-    return gives, size, all(plan.is_same for plan in plans)
+def _parts(values: Iterable[Any]) -> tuple[Callable[[], list[Any]], int, bool]:
+    """Plan for each: what gives copies of all, how large they are, and if none can be altered."""
+    own, size, gives = list(values), 0, {}
+    for place, value in enumerate(own):
+        # Most of what results hold is plain, and there are thousands of it.
+        if type(value) in _PLAIN:
+            size += sys.getsizeof(value)
+            continue
+        plan = _plan(value)
+        size += plan.size
+        if plan.is_same:
+            own[place] = plan.give()
+        else:
+            gives[place] = plan.give
+
+    def fresh() -> list[Any]:
+        items = own.copy()
+        for place, give in gives.items():
+            items[place] = give()
+        return items
+
+    return fresh, size, not gives
 
 
 def _deep(value: Any) -> Copies:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,10 +20,10 @@ def apart(value: Any) -> dict[str, Any]:
     Raises:
         NotKept: When it holds more than its fields.
     """
-    fields = dataclasses.fields(value)
-    if not getattr(value, "__dict__", {}).keys() <= {each.name for each in fields}:
-        raise NotKept(f"a {type(value).__qualname__} that holds more than its fields")
-    kept = [each.name for each in fields if not each.metadata.get("transient")]
+    cls: type = type(value)
+    kept, transient = _fields_of(cls)
+    if not getattr(value, "__dict__", {}).keys() <= {*kept, *transient}:
+        raise NotKept(f"a {cls.__qualname__} that holds more than its fields")
     return {name: getattr(value, name) for name in kept}
 
 
@@ -33,13 +34,19 @@ def together(cls: type, parts: Mapping[str, Any]) -> Any:
         ValueError: When the class has other fields than these.
     """
     value: Any = object.__new__(cls)
-    names = set(parts)
-    for each in dataclasses.fields(cls):
-        if each.metadata.get("transient"):
-            object.__setattr__(value, each.name, each.default)
-        else:
-            object.__setattr__(value, each.name, parts[each.name])
-            names.remove(each.name)
-    if names:
-        raise ValueError(f"{cls.__qualname__} has no fields {sorted(names)}")
+    kept, transient = _fields_of(cls)
+    for name in kept:
+        object.__setattr__(value, name, parts[name])
+    for name, default in transient.items():
+        object.__setattr__(value, name, default)
+    if len(parts) > len(kept):
+        raise ValueError(f"{cls.__qualname__} has no fields {sorted({*parts} - {*kept})}")
     return value
+
+
+@functools.lru_cache(maxsize=256)
+def _fields_of(cls: type) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The names of the fields that are kept, and the defaults of those that are not."""
+    fields = dataclasses.fields(cls)
+    kept = tuple(each.name for each in fields if not each.metadata.get("transient"))
+    return kept, {each.name: each.default for each in fields if each.name not in kept}

@@ -176,6 +176,27 @@ class Catalog:
             ).fetchall()
         return {row[0]: unpack(row) for row in rows}
 
+    def neighbours(self, ids: Collection[str]) -> dict[str, list[str]]:
+        """The ids of the chunks right before and right after each one in its document."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT c.id, (SELECT id FROM chunks WHERE document = c.document"
+                " AND start < c.start ORDER BY start DESC LIMIT 1), (SELECT id FROM chunks"
+                " WHERE document = c.document AND start > c.start ORDER BY start LIMIT 1)"
+                " FROM chunks c WHERE c.id IN (SELECT value FROM json_each(?))",
+                [json.dumps(list(ids))],
+            ).fetchall()
+        return {name: [each for each in beside if each] for name, *beside in rows}
+
+    def words(self, ids: Collection[str]) -> dict[str, list[int]]:
+        """The numbers of the terms of the chunks that are there, in their order."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT id, words FROM chunks WHERE id IN (SELECT value FROM json_each(?))",
+                [json.dumps(list(ids))],
+            ).fetchall()
+        return {name: np.frombuffer(words, np.uint32).tolist() for name, words in rows}
+
     def passage(self, chunk: Chunk) -> str:
         """The text of a chunk's parent, or its own where it has none or is gone."""
         if chunk.parent is None:

@@ -131,6 +131,10 @@ class LexicalIndex:
         matches = [Match(self._ids[number], score) for number, score in found]
         return sorted(matches, key=lambda match: (-match.score, match.id))[:top_k]
 
+    def numbers(self, terms: Iterable[str]) -> dict[int, str]:
+        """The terms that stand anywhere, by their numbers."""
+        return {self._numbers[term]: term for term in terms if term in self._numbers}
+
     def weights(self, terms: Iterable[str]) -> dict[str, float]:
         """How telling each term is: the rarer, the more; most of all one that stands nowhere."""
         return {term: self._weight(term) for term in dict.fromkeys(terms)}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection
 
+import numpy as np
+
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import IndexMismatchError
 from tta_llm.rag.documents import Chunk
@@ -66,6 +68,21 @@ class Namespace:
     async def words(self) -> LexicalIndex:
         """The words of all chunks, as they are now."""
         return await finish_in_thread(self._words.current)  # type: ignore[no-any-return]
+
+    async def kept_words(self, ids: Collection[str]) -> dict[str, list[int]]:
+        """The numbers of the terms of the chunks that are there, in their order, by their ids."""
+        return await finish_in_thread(self.catalog.words, ids)  # type: ignore[no-any-return]
+
+    async def surroundings(self, ids: Collection[str]) -> dict[str, Vectors]:
+        """For each chunk that is there its vector and those of the chunks right beside it."""
+        beside = await finish_in_thread(self.catalog.neighbours, ids)
+        wanted = {each for name, others in beside.items() for each in (name, *others)}
+        vectors = await self.store.vectors(self.name, list(wanted))
+        together = {
+            name: [vectors[each] for each in (name, *others) if each in vectors]
+            for name, others in beside.items()
+        }
+        return {name: np.stack(each) for name, each in together.items() if each}
 
     async def chunks(self, ids: Collection[str]) -> dict[str, Chunk]:
         """The chunks that are there, by their ids."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ __all__ = ["Matrix"]
 _BLOCK = 8_192
 # Where fewer than one row in so many meets the filter, copying those out is the cheaper way.
 _FEW = 8
+# So many blocks take ten times as long as two threads to begin. More than a few of these would wait
+# for memory: a product reads each number once.
+_MANY = 4
+_THREADS = min(os.cpu_count() or 1, 4)
 
 
 class Matrix:
@@ -93,16 +98,26 @@ class Matrix:
         self, vector: Vectors, chosen: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], Vectors]:
         if chosen is None:
-            parts = [_product(self._filled(number), vector) for number in range(len(self._blocks))]
-            return np.arange(len(self.ids)), np.concatenate(parts)
+            return np.arange(len(self.ids)), self._each(lambda block, _: _product(block, vector))
         places = np.flatnonzero(chosen)
         bounds = np.searchsorted(places, np.arange(len(self._blocks) + 1) * _BLOCK)
-        parts = []
-        for number, (first, end) in enumerate(pairwise(bounds)):
-            block, rows = self._filled(number), places[first:end] - number * _BLOCK
-            few = len(rows) * _FEW < len(block)
-            parts.append(_product(block[rows], vector) if few else _product(block, vector)[rows])
-        return places, np.concatenate(parts)
+
+        def score(block: Vectors, number: int) -> Vectors:
+            rows = places[bounds[number] : bounds[number + 1]] - number * _BLOCK
+            if len(rows) * _FEW < len(block):
+                return _product(block[rows], vector)
+            return _product(block, vector)[rows]
+
+        return places, self._each(score)
+
+    def _each(self, score: Callable[[Vectors, int], Vectors]) -> Vectors:
+        """Score every block, by its number; many of them in several threads."""
+        numbers = range(len(self._blocks))
+        blocks = map(self._filled, numbers)
+        if len(self._blocks) < _MANY:
+            return np.concatenate(list(map(score, blocks, numbers)))
+        with ThreadPoolExecutor(_THREADS) as threads:
+            return np.concatenate(list(threads.map(score, blocks, numbers)))
 
     def _chosen(self, where: Filter | None) -> NDArray[np.bool_] | None:
         if where is None:
@@ -132,6 +147,7 @@ class Matrix:
 
 
 def _product(rows: Vectors, vector: Vectors) -> Vectors:
-    # Not `@`: its threads wait for each other, and on a busy machine that takes four times as long.
+    # Not `@`: its own threads wait for each other, and on a busy machine that takes four times as
+    # long.
     scores: Vectors = np.einsum("ij,j->i", rows, vector)
     return scores

@@ -6,17 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn, TypeVar
 
-from tta_llm.rag.stores.filters import (
-    BARE_NAME,
-    KEYWORDS,
-    MOST_DEPTH,
-    AllOf,
-    AnyOf,
-    Comparison,
-    Filter,
-    Membership,
-    Value,
-)
+from tta_llm.rag.stores._filter_values import BARE_NAME, KEYWORDS, Value
+from tta_llm.rag.stores.filters import MOST_DEPTH, AllOf, AnyOf, Comparison, Filter, Membership
 
 __all__ = ["parse_filter"]
 

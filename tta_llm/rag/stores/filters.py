@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import operator
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from tta_llm.rag.documents import Metadata
+from tta_llm.rag.stores._filter_values import (
+    Value,
+    check_name,
+    check_value,
+    kind_of,
+    write_name,
+    write_value,
+)
 
 __all__ = ["AllOf", "AnyOf", "Comparison", "Field", "Filter", "Membership", "Value", "field"]
-
-Value: TypeAlias = str | int | float | bool
-"""What a field of a document may hold, and what a filter compares it with."""
 
 Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 
 MOST_DEPTH = 32
 """How deep `and` and `or` may lie in each other."""
-
-KEYWORDS = frozenset({"and", "or", "in", "not", "true", "false"})
-BARE_NAME = re.compile(r"[^\W\d]\w*(?:[.-]\w+)*")
-
-# Python writes no number of several thousand digits, and reads none.
-_TOO_LARGE = 10**300
 
 _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -36,7 +33,6 @@ _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
 class Filter(ABC):
@@ -93,8 +89,8 @@ class Comparison(Filter):
     value: Value
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
-        _check_value(self.value)
+        check_name(self.name)
+        check_value(self.value)
         if self.operator not in get_args(Operator):
             raise ValueError(f"{self.operator!r} compares nothing: use {', '.join(_TESTS)}")
         if isinstance(self.value, bool) and self.operator not in ("==", "!="):
@@ -106,12 +102,12 @@ class Comparison(Filter):
     def matches(self, metadata: Metadata) -> bool:
         """Tell whether a document with this metadata meets the condition."""
         there = metadata.get(self.name)
-        if _kind(there) is not _kind(self.value):
+        if kind_of(there) is not kind_of(self.value):
             return self.operator == "!="
         return _TESTS[self.operator](there, self.value)
 
     def __str__(self) -> str:
-        return f"{_write_name(self.name)} {self.operator} {_write(self.value)}"
+        return f"{write_name(self.name)} {self.operator} {write_value(self.value)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,20 +119,20 @@ class Membership(Filter):
     negated: bool = False
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
         for value in self.values:
-            _check_value(value)
-        object.__setattr__(self, "_keys", {(_kind(value), value) for value in self.values})
+            check_value(value)
+        object.__setattr__(self, "_keys", {(kind_of(value), value) for value in self.values})
 
     def matches(self, metadata: Metadata) -> bool:
         """Tell whether a document with this metadata meets the condition."""
         there = metadata.get(self.name)
         keys: set[object] = self.__dict__["_keys"]
-        return ((_kind(there), there) in keys) is not self.negated
+        return ((kind_of(there), there) in keys) is not self.negated
 
     def __str__(self) -> str:
-        values = ", ".join(map(_write, self.values))
-        return f"{_write_name(self.name)} {'not in' if self.negated else 'in'} ({values})"
+        values = ", ".join(map(write_value, self.values))
+        return f"{write_name(self.name)} {'not in' if self.negated else 'in'} ({values})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,39 +236,3 @@ def _flatten(joined: AllOf | AnyOf) -> None:
         raise ValueError(f"a filter may be {MOST_DEPTH} deep, not {depth}: join it flatter")
     object.__setattr__(joined, "parts", tuple(parts))
     object.__setattr__(joined, "_depth", depth)
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"a field has a name, not {name!r}")
-
-
-def _check_value(value: object) -> None:
-    if _kind(value) is None:
-        raise TypeError(
-            f"{value!r} is no value of a field: compare with a text, a number, true or false"
-        )
-    if isinstance(value, int) and abs(value) >= _TOO_LARGE:
-        raise ValueError("a field can't be compared with a whole number of more than 300 digits")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"a field can't be compared with {value}: use a finite number")
-
-
-def _kind(value: object) -> str | None:
-    if isinstance(value, str):
-        return "text"
-    if isinstance(value, bool):
-        return "truth"
-    return "number" if isinstance(value, (int, float)) else None
-
-
-def _write(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f'"{value.translate(_ESCAPES)}"' if isinstance(value, str) else repr(value)
-
-
-def _write_name(name: str) -> str:
-    if BARE_NAME.fullmatch(name) and name.lower() not in KEYWORDS:
-        return name
-    return "`" + name.replace("`", "``") + "`"
