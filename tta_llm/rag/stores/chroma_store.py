@@ -14,7 +14,14 @@ import numpy as np
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import MissingExtraError, TTAError
 from tta_llm.rag.documents import Metadata
-from tta_llm.rag.stores._chroma_space import KINDS, ROWS, Space, collection_name, namespace_of
+from tta_llm.rag.stores._chroma_space import (
+    KINDS,
+    ROWS,
+    SETTINGS,
+    Space,
+    collection_name,
+    namespace_of,
+)
 from tta_llm.rag.stores.filters import Filter
 from tta_llm.rag.stores.store import Match, Rows, Vectors
 
@@ -26,11 +33,6 @@ __all__ = ["ChromaStore"]
 T = TypeVar("T")
 
 _GROUP = 1_000
-# Room to look around in for the nearest; a smaller graph search misses some of the first hundred.
-# Writing the graph out costs as much as building it where it happens at each thousandth row.
-_SETTINGS: Any = {
-    "hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200, "sync_threshold": 10_000}
-}
 
 
 class ChromaStore:
@@ -198,7 +200,7 @@ class ChromaStore:
         return self._client.get_or_create_collection(
             collection_name(prefix, namespace),
             metadata={"namespace": json.dumps(namespace)},
-            configuration=_SETTINGS,
+            configuration=SETTINGS,
             embedding_function=None,
         )
 
