@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ _Finder = Callable[[str, int, int], int]
 _Seam = tuple[float, _Finder]
 """The share of a chunk that must be full before the seam, and what finds it."""
 
-_FENCE = re.compile(r"(```+|~~~+)[^\n]*")
+# Two that begin with plain text are found much faster than one with a choice.
+_FENCES = re.compile(r"(```+)[^\n]*"), re.compile(r"(~~~+)[^\n]*")
 _TABLE = re.compile(r"[^\n|]*+\|[^\n]*+(?:\n[^\n|]*+\|[^\n]*+){2,}+")
 _INK = re.compile(r"\S")
 
@@ -135,7 +137,8 @@ def _blocks(document: Document) -> Iterator[Block]:
 def _fences(text: str) -> Iterator[Block]:
     """Yield the blocks of code; one that is never closed ends with the text."""
     start, mark = 0, ""
-    for found in _FENCE.finditer(text):
+    marks = (fence.finditer(text) for fence in _FENCES)
+    for found in heapq.merge(*marks, key=re.Match.start):
         line = text.rfind("\n", 0, found.start()) + 1
         if found.start() > line + 3 or text[line : found.start()].strip(" "):
             continue

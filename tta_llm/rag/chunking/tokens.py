@@ -92,8 +92,8 @@ def _starts(text: str) -> _Offsets:
 
 def _later_pieces(runs: _Offsets, lengths: _Offsets, kinds: NDArray[np.uint8]) -> _Offsets:
     """The offsets of all pieces but the first in the runs that are longer than one piece."""
-    long = np.flatnonzero(lengths > _FIRST[kinds])
-    first, rest = _FIRST[kinds[long]], _REST[kinds[long]]
+    long = np.flatnonzero(lengths > _FIRST.take(kinds))
+    first, rest = _FIRST.take(kinds[long]), _REST.take(kinds[long])
     more = (lengths[long] - first + rest - 1) // rest
     nth = np.arange(more.sum()) - np.repeat(np.cumsum(more) - more, more)
     return np.asarray(np.repeat(runs[long] + first, more) + nth * np.repeat(rest, more))
@@ -103,7 +103,7 @@ def _kinds_of(text: str) -> NDArray[np.uint8]:
     if text.isascii():
         return np.frombuffer(text.encode("ascii").translate(_ascii_kinds()), dtype=np.uint8)
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    return np.asarray(_kinds()[np.minimum(codes, 0xFFFF)], dtype=np.uint8)
+    return _kinds().take(codes, mode="clip")
 
 
 @cache
