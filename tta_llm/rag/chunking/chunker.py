@@ -74,7 +74,7 @@ class Chunker:
     def identity(self) -> str:
         """Changes when the same document would be cut in another way."""
         sizes = (self.tokens, self.overlap, self.parent_tokens or 0, self.context)
-        return "/".join(("structure-2", *map(str, sizes)))
+        return "/".join(("structure-3", *map(str, sizes)))
 
     def split(self, document: Document) -> list[Chunk]:
         """Cut a document; each chunk's text stands in it word for word."""
