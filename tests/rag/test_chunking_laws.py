@@ -30,9 +30,7 @@ def documents(draw: st.DrawFn) -> Document:
 
 
 @given(documents(), st.integers(10, 60), st.integers(0, 5))
-def test_no_kind_of_text_is_lost_or_changed(
-    document: Document, tokens: int, overlap: int
-) -> None:
+def test_no_kind_of_text_is_lost_or_changed(document: Document, tokens: int, overlap: int) -> None:
     end = 0
     chunks = Chunker(tokens, overlap).split(document)
     for chunk in chunks:

@@ -102,7 +102,7 @@ class Cutter:
             return start
         first = self.tokens.place(start) - limit
         if self.tokens.at(first) <= floor:
-            return floor
+            return min(start, self.tokens.after(floor, 0))
         ends = sentence_ends(self.text, self.tokens.at(first - 1), start)
         return self.tokens.after(next(ends, start), 0)
 
