@@ -106,7 +106,7 @@ def row(name: str, scores: Scores) -> str:
 
 def langchain(documents: list[Document], size: int, overlap: int) -> list[Chunk]:
     """Cut as LangChain's recursive splitter does."""
-    from langchain_text_splitters import RecursiveCharacterTextSplitter  # noqa: PLC0415
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
 
     splitter = RecursiveCharacterTextSplitter(
         chunk_size=size, chunk_overlap=overlap, add_start_index=True

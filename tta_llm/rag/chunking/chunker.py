@@ -89,7 +89,7 @@ class Chunker:
                 span = Span(begin, end)
                 around = parent if parent != span else None
                 context = self._context(cutter, begin, stretch.start)
-                yield _chunk(document, headings, span, around, context, turns)
+                yield _chunk(document, headings, span, parent=around, context=context, turns=turns)
                 floor = start
 
     def _stretches(
@@ -127,6 +127,7 @@ def _chunk(
     document: Document,
     headings: tuple[str, ...],
     span: Span,
+    *,
     parent: Span | None,
     context: str,
     turns: dict[str, int],
