@@ -148,8 +148,8 @@ def megabytes_a_second(documents: list[Document]) -> tuple[float, float]:
 def texts_to_time(prose: list[Document]) -> Iterator[tuple[str, list[Document]]]:
     """Give what there is on any machine: the corpora, the packages' pages, Python's own code."""
     yield "prose", prose * 3
-    pages = {str(each.metadata) for each in importlib.metadata.distributions()}
-    yield "Markdown", [parse_document("a.md", page.encode()) for page in sorted(pages)]
+    pages = {each.read_text("METADATA") or "" for each in importlib.metadata.distributions()}
+    yield "Markdown", [parse_document("a.md", page.encode()) for page in sorted(pages) if page]
     files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     yield "code", [parse_document(file.name, file.read_bytes()) for file in files]
 

@@ -65,7 +65,9 @@ def test_a_new_paragraph_leaves_the_ids_of_other_sections(
 
 
 def identities(bodies: list[list[str]], without: int) -> set[str]:
-    text = "".join(f"# H{n}\n\n" + "\n".join(body) + "\n\n" for n, body in enumerate(bodies))
+    text = "".join(
+        f"# H{n}\n\nIt begins.\n" + "\n".join(body) + "\n\n" for n, body in enumerate(bodies)
+    )
     chunks = Chunker(20).split(parse_document("a.md", text.encode()))
     return {chunk.id for chunk in chunks if chunk.headings != (f"H{without}",)}
 
