@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 from tta_llm.rag.chunking.seams import Cutter
@@ -75,23 +74,22 @@ class Chunker:
     def identity(self) -> str:
         """Changes when the same document would be cut in another way."""
         sizes = (self.tokens, self.overlap, self.parent_tokens or 0, self.context)
-        return "/".join(("structure-2", *map(str, sizes)))
+        return "/".join(("structure-3", *map(str, sizes)))
 
     def split(self, document: Document) -> list[Chunk]:
         """Cut a document; each chunk's text stands in it word for word."""
         return list(self._chunks(document))
 
     def _chunks(self, document: Document) -> Iterator[Chunk]:
-        cutter, turns = Cutter(document), Counter[str]()
+        cutter, turns = Cutter(document), dict[str, int]()
         for section, stretch, parent in self._stretches(document, cutter):
-            floor = stretch.start
+            floor, headings = stretch.start, section.headings
             for start, end in cutter.cut(stretch, self.tokens - self.overlap):
                 begin = cutter.sentences_before(start, floor, self.overlap)
-                around = parent if parent != (begin, end) else None
+                span = Span(begin, end)
+                around = parent if parent != span else None
                 context = self._context(cutter, begin, stretch.start)
-                yield _chunk(
-                    document, section, Span(begin, end), parent=around, context=context, turns=turns
-                )
+                yield _chunk(document, headings, span, parent=around, context=context, turns=turns)
                 floor = start
 
     def _stretches(
@@ -127,33 +125,34 @@ class Chunker:
 
 def _chunk(
     document: Document,
-    section: Section,
+    headings: tuple[str, ...],
     span: Span,
     *,
     parent: Span | None,
     context: str,
-    turns: Counter[str],
+    turns: dict[str, int],
 ) -> Chunk:
-    text, headings = document.text[slice(*span)], section.headings
+    start, end = span
+    text = document.text[start:end]
     # Its name is what is searched, and how often that came before.
     content = search_text(document.title, headings, f"{context}\n{text}" if context else text)
-    turns[content] += 1
-    name = "\0".join((document.path, content, str(turns[content])))
+    turns[content] = turn = turns.get(content, 0) + 1
+    name = f"{document.path}\0{content}\0{turn}".encode("utf-8", "surrogatepass")
     return Chunk(
-        id=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32],
-        path=document.path,
-        title=document.title,
-        headings=headings,
-        text=text,
-        start=span.start,
-        end=span.end,
-        line_start=document.line_at(span.start),
-        line_end=document.line_at(span.end - 1),
-        page=document.page_at(span.start),
-        rows=_rows(document, span) if document.anchors else (),
-        parent=parent,
-        metadata=document.metadata,
-        context=context,
+        hashlib.sha256(name).hexdigest()[:32],
+        document.path,
+        document.title,
+        headings,
+        text,
+        start,
+        end,
+        document.line_at(start),
+        document.line_at(end - 1),
+        document.page_at(start),
+        _rows(document, span) if document.anchors else (),
+        parent,
+        document.metadata,
+        context,
     )
 
 

@@ -2,58 +2,52 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tta_llm.rag.chunking.sentences import sentence_ends, trimmed
+from tta_llm.rag.chunking.sentences import last_sentence_end, sentence_ends
 from tta_llm.rag.chunking.tokens import TokenMap
 from tta_llm.rag.documents import Document, Kind, Span
 
 __all__ = ["Block", "Cutter"]
 
-_Seam = tuple[float, Callable[[str, int, int], int]]
-"""The share of a chunk that must be full before the seam, and what finds the last one in a
-stretch; 0 when there is none."""
+_Finder = Callable[[str, int, int], int]
+"""Finds the last seam in a stretch; 0 when there is none."""
 
-# A block that is never closed ends with the text; so the search never has to start over.
-_FENCE = re.compile(
-    r"^ {0,3}(```+|~~~+)[^\n]*\n(?:.*?^ {0,3}\1[^\n]*$|.*\Z)", re.MULTILINE | re.DOTALL
-)
-_TABLE = re.compile(r"^[^\n|]*+\|[^\n]*+(?:\n[^\n|]*+\|[^\n]*+){2,}+", re.MULTILINE)
+_Seam = tuple[float, _Finder]
+"""The share of a chunk that must be full before the seam, and what finds it."""
+
+# Two that begin with plain text are found much faster than one with a choice.
+_FENCES = re.compile(r"(```+)[^\n]*"), re.compile(r"(~~~+)[^\n]*")
+_TABLE = re.compile(r"[^\n|]*+\|[^\n]*+(?:\n[^\n|]*+\|[^\n]*+){2,}+")
 _INK = re.compile(r"\S")
 
 
-def _last(pattern: str) -> Callable[[str, int, int], int]:
-    search = re.compile(pattern).finditer
+def _last(pattern: str) -> _Finder:
+    # All that can be is read before it, so that the first match is the last one.
+    match = re.compile(rf"(?s:.*){pattern}").match
 
     def find(text: str, low: int, stop: int) -> int:
-        return max((found.end() for found in search(text, low, stop + 1)), default=0)
+        # One character more is seen: what comes next can decide.
+        found = match(text, low, stop + 1)
+        return found.end() if found else 0
 
     return find
 
 
-def _last_sentence(text: str, low: int, stop: int) -> int:
-    return max(sentence_ends(text, low, stop), default=0)
-
-
 _GAP, _TOP, _LINE, _WORD = (
-    _last(r"\n[ \t]*\n"),
-    _last(r"\n[ \t]*\n(?=[^\s)\]}])"),
+    _last(r"\n[ \t]*+\n"),
+    _last(r"\n[ \t]*+\n(?=[^\s)\]}])"),
     _last(r"\n"),
     _last(r"\s"),
 )
 _WORDS: _Seam = (0.75, _WORD)
-_PROSE: tuple[_Seam, ...] = (
-    (0.25, _GAP),
-    (0.75, _last_sentence),
-    (0.25, _last_sentence),
-    (0.25, _LINE),
-    _WORDS,
-)
+_PROSE: tuple[_Seam, ...] = ((0.25, _GAP), (0.25, last_sentence_end), (0.25, _LINE), _WORDS)
 _CODE: tuple[_Seam, ...] = ((0.25, _TOP), (0.5, _GAP), (0.25, _LINE), _WORDS)
-_ROWS: tuple[_Seam, ...] = ((0.25, _LINE), (0.25, _last_sentence), _WORDS)
+_ROWS: tuple[_Seam, ...] = ((0.25, _LINE), (0.25, last_sentence_end), _WORDS)
 _BY_KIND = {"code": _CODE, "csv": _ROWS, "json": _ROWS}
 
 
@@ -85,14 +79,14 @@ class Cutter:
 
         A block that is kept whole may make a piece a quarter longer.
         """
-        start = stretch.start
-        while found := _INK.search(self.text, start, stretch.end):
+        end = stretch.start
+        while found := _INK.search(self.text, end, stretch.end):
             start = found.start()
-            stop = self.tokens.after(start, limit)
-            end = stretch.end if stop >= stretch.end else self._seam(start, stop, limit)
+            place = self.tokens.place(start)
+            stop = self.tokens.at(place + limit)
+            end = stretch.end if stop >= stretch.end else self._seam(start, place, limit)
             end = min(end, stretch.end)
-            yield from trimmed(self.text, start, end)
-            start = end
+            yield Span(start, start + len(self.text[start:end].rstrip()))
 
     def block_at(self, offset: int) -> Block | None:
         """The block that begins before a place and ends behind it."""
@@ -106,38 +100,60 @@ class Cutter:
         """Where the whole sentences before a place begin that hold at most so many tokens."""
         if not limit or start <= floor:
             return start
-        low = max(floor, self.tokens.before(start, limit))
-        if low == floor:
-            return floor
-        seen = max(floor, self.tokens.before(start, limit + 1))
-        begins = (self.tokens.after(end, 0) for end in sentence_ends(self.text, seen, start))
-        return next((begin for begin in begins if begin >= low), start)
+        first = self.tokens.place(start) - limit
+        if self.tokens.at(first) <= floor:
+            return min(start, self.tokens.after(floor, 0))
+        ends = sentence_ends(self.text, self.tokens.at(first - 1), start)
+        return self.tokens.after(next(ends, start), 0)
 
-    def _seam(self, start: int, stop: int, limit: int) -> int:
-        seams, floor = self._seams, start
+    def _seam(self, start: int, place: int, limit: int) -> int:
+        """The best end of a piece that begins at the piece of a word at that place."""
+        at = self.tokens.at
+        seams, floor, stop = self._seams, start, at(place + limit)
         if block := self.block_at(stop):
-            if block.start >= self.tokens.after(start, limit // 4):
+            if block.start >= at(place + limit // 4):
                 return block.start
             if block.start >= start and self.tokens.count(start, block.end) <= 1.25 * limit:
                 return block.end
             seams, floor = (_ROWS if block.is_table else _CODE), max(start, block.start)
         for share, find in seams:
-            low = max(floor, self.tokens.after(start, max(1, int(share * limit))))
-            if (at := find(self.text, low, stop)) and start < at <= stop:
-                inside = self.block_at(at)
-                return inside.end if inside and inside.end <= stop else at
+            low = max(floor, at(place + max(1, int(share * limit))))
+            if (end := find(self.text, low, stop)) and start < end <= stop:
+                inside = self.block_at(end)
+                return inside.end if inside and inside.end <= stop else end
         return stop
 
 
 def _blocks(document: Document) -> Iterator[Block]:
     text, end = document.text, 0
-    fences = []
-    if document.kind == "markdown" and ("```" in text or "~~~" in text):
-        fences = [Block(*found.span(), is_table=False) for found in _FENCE.finditer(text)]
-    for fence in [*fences, Block(len(text), len(text), is_table=False)]:
-        if "|" in text[end : fence.start]:
-            for found in _TABLE.finditer(text, end, fence.start):
-                yield Block(*found.span(), is_table=True)
+    fences = _fences(text) if document.kind == "markdown" else ()
+    for fence in (*fences, Block(len(text), len(text), is_table=False)):
+        yield from _tables(text, end, fence.start)
         if fence.end > fence.start:
             yield fence
         end = fence.end
+
+
+def _fences(text: str) -> Iterator[Block]:
+    """Yield the blocks of code; one that is never closed ends with the text."""
+    start, mark = 0, ""
+    marks = (fence.finditer(text) for fence in _FENCES)
+    for found in heapq.merge(*marks, key=re.Match.start):
+        line = text.rfind("\n", 0, found.start()) + 1
+        if found.start() > line + 3 or text[line : found.start()].strip(" "):
+            continue
+        if not mark:
+            start, mark = line, found[1]
+        elif found[1].startswith(mark):
+            yield Block(start, found.end(), is_table=False)
+            mark = ""
+    if mark:
+        yield Block(start, len(text), is_table=False)
+
+
+def _tables(text: str, start: int, end: int) -> Iterator[Block]:
+    while (bar := text.find("|", start, end)) >= 0:
+        line = text.rfind("\n", start, bar) + 1 or start
+        if table := _TABLE.match(text, line, end):
+            yield Block(*table.span(), is_table=True)
+        start = table.end() if table else text.find("\n", bar, end) + 1 or end

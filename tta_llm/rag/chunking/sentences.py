@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tta_llm.rag.documents import Span
 
-__all__ = ["sentence_ends", "split_sentences", "trimmed"]
+__all__ = ["last_sentence_end", "sentence_ends", "split_sentences", "trimmed"]
 
 # It begins with a set of characters and nothing else, which lets the search skip all others fast.
 _END = re.compile(
@@ -25,6 +25,7 @@ _END = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _LONGEST_TITLE = 40
+_NEAR = 300
 _NO_TITLE = re.compile(r"[.!?|]|^\Z")
 _ABBREVIATIONS = frozenset(
     "al approx ca cf co corp dept dr e.g eg fig figs gen i.e inc jr ltd mr mrs ms nos pp prof rev "
@@ -48,12 +49,21 @@ def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
     for found in _END.finditer(text, start, end + 1):
         if found.end() > end:
             return
-        if found["title"] is not None and not _is_title(text, start, found.start()):
+        at = found.start()
+        if found.lastindex and not _is_title(text, at):
             continue
-        if found[0].startswith(".") and _is_abbreviation(text, start, found.start()):
+        if text[at] == "." and _is_abbreviation(text, start, at):
             continue
         start = found.end()
         yield start
+
+
+def last_sentence_end(text: str, low: int, stop: int) -> int:
+    """The last end of a sentence in a stretch, which is mostly near its own; 0 if there is none."""
+    for start in (max(low, stop - _NEAR), low):
+        if ends := list(sentence_ends(text, start, stop)):
+            return ends[-1]
+    return 0
 
 
 def trimmed(text: str, start: int, end: int) -> Iterator[Span]:
@@ -64,9 +74,9 @@ def trimmed(text: str, start: int, end: int) -> Iterator[Span]:
         yield Span(end - len(inner.lstrip()), end)
 
 
-def _is_title(text: str, start: int, end: int) -> bool:
+def _is_title(text: str, end: int) -> bool:
     """Whether a line is short and ends in nothing, as a title does."""
-    line = text.rfind("\n", max(start, end - _LONGEST_TITLE - 1), end) + 1 or start
+    line = text.rfind("\n", max(0, end - _LONGEST_TITLE - 1), end) + 1
     return end - line <= _LONGEST_TITLE and not _NO_TITLE.search(text[line:end])
 
 

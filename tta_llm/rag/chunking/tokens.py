@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cache
@@ -17,7 +18,7 @@ _Offsets = NDArray[np.int64]
 _BLANK, _LETTER, _DIGIT, _SIGN = range(4)
 # The letters in a word's first piece and in each that follows: chosen by comparing the estimate
 # with the vocabulary of BERT on prose, code, tables, German and Japanese.
-_FIRST = np.array([1, 7, 3, 1])
+_FIRST = np.array([sys.maxsize, 7, 3, 1])  # a blank has no piece, however long it is
 _REST = np.array([1, 4, 3, 1])
 # Scripts that write no blanks between words: each letter is a piece.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -49,20 +50,23 @@ class TokenMap:
         self._starts: memoryview[int] = starts.data.cast("B").cast("q")
         self._end = len(text)
 
+    def place(self, offset: int) -> int:
+        """How many pieces begin before an offset."""
+        return bisect_left(self._starts, offset)
+
+    def at(self, place: int) -> int:
+        """Where the piece at a place begins; 0 before the first, the text's end after the last."""
+        if place < 0:
+            return 0
+        return self._starts[place] if place < len(self._starts) else self._end
+
     def count(self, start: int, end: int) -> int:
         """How many pieces begin in a stretch."""
-        first = bisect_left(self._starts, start)
-        return bisect_left(self._starts, end, first) - first
+        return self.place(end) - self.place(start)
 
     def after(self, start: int, number: int) -> int:
         """Where the piece begins that follows so many others; the text's end when none does."""
-        place = bisect_left(self._starts, start) + number
-        return self._starts[place] if place < len(self._starts) else self._end
-
-    def before(self, end: int, number: int) -> int:
-        """Where the last so many pieces before a place begin."""
-        place = bisect_left(self._starts, end) - number
-        return self._starts[place] if place >= 0 else 0
+        return self.at(self.place(start) + number)
 
 
 def _slices(text: str) -> Iterator[_Offsets]:
@@ -77,29 +81,34 @@ def _slices(text: str) -> Iterator[_Offsets]:
 def _starts(text: str) -> _Offsets:
     """The offsets of the pieces in a text that is not empty."""
     kinds = _kinds_of(text)
-    runs = np.flatnonzero(np.diff(kinds, prepend=np.uint8(255)))
-    lengths = np.diff(runs, append=len(kinds))
-    kinds = kinds[runs]
-    inked = kinds != _BLANK
-    runs, lengths, kinds = runs[inked], lengths[inked], kinds[inked]
-    first, rest = _FIRST[kinds], _REST[kinds]
-    more = np.maximum(lengths - first + rest - 1, 0) // rest
-    if not more.any():
-        return np.asarray(runs, dtype=np.int64)
-    ends = np.cumsum(more + 1)
-    starts = np.repeat(runs, more + 1)
-    nth = np.arange(len(starts)) - np.repeat(ends - more - 1, more + 1)
-    later = nth > 0
-    owner = np.repeat(np.arange(len(runs)), more + 1)[later]
-    starts[later] += first[owner] + (nth[later] - 1) * rest[owner]
-    return np.asarray(starts, dtype=np.int64)
+    begins = kinds == _SIGN
+    begins[0] = True
+    begins[1:] |= kinds[1:] != kinds[:-1]
+    runs = np.flatnonzero(begins)
+    begins[_later_pieces(runs, np.diff(runs, append=len(kinds)), kinds[runs])] = True
+    begins &= kinds != _BLANK
+    return np.flatnonzero(begins)
+
+
+def _later_pieces(runs: _Offsets, lengths: _Offsets, kinds: NDArray[np.uint8]) -> _Offsets:
+    """The offsets of all pieces but the first in the runs that are longer than one piece."""
+    long = np.flatnonzero(lengths > _FIRST.take(kinds))
+    first, rest = _FIRST.take(kinds[long]), _REST.take(kinds[long])
+    more = (lengths[long] - first + rest - 1) // rest
+    nth = np.arange(more.sum()) - np.repeat(np.cumsum(more) - more, more)
+    return np.asarray(np.repeat(runs[long] + first, more) + nth * np.repeat(rest, more))
 
 
 def _kinds_of(text: str) -> NDArray[np.uint8]:
     if text.isascii():
-        return _kinds()[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
+        return np.frombuffer(text.encode("ascii").translate(_ascii_kinds()), dtype=np.uint8)
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    return np.asarray(_kinds()[np.minimum(codes, 0xFFFF)], dtype=np.uint8)
+    return _kinds().take(codes, mode="clip")
+
+
+@cache
+def _ascii_kinds() -> bytes:
+    return bytes(_kind(chr(code)) for code in range(256))
 
 
 @cache
