@@ -24,7 +24,7 @@ Rewrite the last question of the conversation so that it can be understood witho
 Keep its language and its meaning. Answer with the question alone."""
 _VARY = """\
 Write {count} other ways to ask the user's question, for a search: in other words, or for a part
-Keep its language. Write one question a line, without numbers, and nothing else."""
+of what it asks. Keep its language. Write one question a line, without numbers, and nothing else."""
 _IMAGINE = """\
 Write a short passage, as a document might have it, that answers the user's question.
 Keep its language. Write the passage alone; it need not be true, it is for a search only."""
@@ -65,8 +65,7 @@ class RewriteQuery(_AsksModel, WorkflowPrimitive[str | Query, Query]):
     Example:
         ```python
         from tta_llm.messages import assistant, user
-        from tta_llm.rag.search.queries import RewriteQuery
-        from tta_llm.rag.search.query import Query
+        from tta_llm.rag import Query, RewriteQuery
         from tta_llm.testing import FakeChatModel
 
         rewrite = RewriteQuery(FakeChatModel("How long does the battery last in winter?"))
@@ -104,7 +103,7 @@ class MultiQuery(_AsksModel, WorkflowPrimitive[str | Query, list[Query]]):
 
     Example:
         ```python
-        from tta_llm.rag.search.queries import MultiQuery
+        from tta_llm.rag import MultiQuery
         from tta_llm.testing import FakeChatModel
 
         multi = MultiQuery(FakeChatModel("Battery life?\nRuntime without sun?"), count=2)
@@ -140,7 +139,7 @@ class HyDE(_AsksModel, WorkflowPrimitive[str | Query, Query]):
 
     Example:
         ```python
-        from tta_llm.rag.search.queries import HyDE
+        from tta_llm.rag import HyDE
         from tta_llm.testing import FakeChatModel
 
         query = HyDE(FakeChatModel("The battery lasts a week.")).run("How long does it last?")
