@@ -1,14 +1,15 @@
-"""Spans, metrics and the names they carry."""
+"""Spans, metrics and logs, and the names they carry."""
 
 from __future__ import annotations
 
 from tta_llm.observability.gauges import Watched, watch, watched
+from tta_llm.observability.scopes import StepScope
+from tta_llm.observability.spans import SpanDetails, begin, is_followed
 from tta_llm.observability.telemetry import (
-    SpanDetails,
-    SpanScope,
     Telemetry,
     Timed,
     configured,
+    measures,
     telemetry,
     tell,
     tell_cache,
@@ -16,11 +17,14 @@ from tta_llm.observability.telemetry import (
 
 __all__ = [
     "SpanDetails",
-    "SpanScope",
+    "StepScope",
     "Telemetry",
     "Timed",
     "Watched",
+    "begin",
     "configured",
+    "is_followed",
+    "measures",
     "telemetry",
     "tell",
     "tell_cache",
