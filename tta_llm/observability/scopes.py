@@ -40,13 +40,15 @@ class StepScope:
     """A step under way, current between `enter` and `leave`, over at `end`."""
 
     __slots__ = (
-        "_context",
         "_token",
         "around",
         "begun",
+        "context",
         "error_type",
         "has_inner",
         "is_cancelled",
+        "is_dropped",
+        "is_silent",
         "name",
         "number",
         "request",
@@ -67,12 +69,16 @@ class StepScope:
     ) -> None:
         self.name, self.span, self.request = name, span, request
         self.around, self.run = around, run
+        self.is_dropped = not span.is_recording()
+        """Whether nobody keeps its span."""
+        self.is_silent = self.is_dropped and run is None
+        """Whether nobody learns of it at all."""
         self.has_inner = self.is_cancelled = False
         self.error_type: str | None = None
         self.retries = 0
         """How often a step inside was tried again so far."""
         self.number = next(_numbers)
-        self._context = otel_context.set_value(_STEP, self, outer)
+        self.context: Context | None = otel_context.set_value(_STEP, self, outer)
         self._token: Token[Context] | None = None
         if around is not None:
             around.has_inner = True
@@ -100,7 +106,8 @@ class StepScope:
 
     def enter(self) -> None:
         """Make it the current step, and its span the current one."""
-        self._token = otel_context.attach(self._context)
+        if self.context is not None:
+            self._token = otel_context.attach(self.context)
 
     def leave(self) -> None:
         """Make those before it current again."""
@@ -123,7 +130,7 @@ class StepScope:
             self.span.set_attribute(names.CANCELLED, value=True)
             return
         self.error_type = kind = type(error).__qualname__
-        if self.span.is_recording():
+        if not self.is_dropped:
             path = "/".join(filter(None, (self.path, places)))
             self.span.set_attributes({names.ERROR_TYPE: kind, names.PATH: path, **left})
             self.span.set_status(Status(StatusCode.ERROR, kind))
@@ -138,6 +145,7 @@ class StepScope:
 
     def end(self) -> None:
         """Close the span."""
+        self.context = None  # it holds this scope, and what goes in circles is collected late
         self.span.end()
         if self.run is not None:
             log_end(self, self.run)
@@ -163,5 +171,6 @@ def current_step(context: Context | None = None) -> StepScope | None:
 
     While nobody listens there is none.
     """
-    step = otel_context.get_value(_STEP, context)
-    return step if isinstance(step, StepScope) else None
+    here = otel_context.get_current() if context is None else context
+    step: StepScope | None = here.get(_STEP)  # type: ignore[assignment]  # nobody else has the key
+    return step
