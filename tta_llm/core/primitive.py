@@ -15,8 +15,9 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
-from tta_llm.core import _builders, _joins, _outline, _tasks
+from tta_llm.core import _builders, _joins, _tasks
 from tta_llm.core._checks import at_least
+from tta_llm.core._outline import outline_of
 from tta_llm.core._supervision import mark_public, run_observed, supervise
 from tta_llm.core._tasks import BatchItem
 from tta_llm.core._typing import (
@@ -35,6 +36,7 @@ from tta_llm.core._typing import (
 )
 from tta_llm.core.context import WorkflowContext, require_context
 from tta_llm.observability import SpanDetails, configured
+from tta_llm.observability.pictures import draw_mermaid, draw_text
 
 if TYPE_CHECKING:
     from tta_llm.core.mapping import MapPrimitive
@@ -211,10 +213,10 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
 
     def to_mermaid(self) -> str:
         """Draw the workflow as a Mermaid flowchart."""
-        return _outline.mermaid(self)
+        return draw_mermaid(outline_of(self))
 
     def __repr__(self) -> str:
-        return _outline.outline(self)
+        return draw_text(outline_of(self))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/vnd.mermaid": self.to_mermaid()}

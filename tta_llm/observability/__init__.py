@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tta_llm.observability.gauges import Watched, watch, watched
+from tta_llm.observability.json_logs import JsonFormatter
 from tta_llm.observability.scopes import StepScope
 from tta_llm.observability.spans import SpanDetails, begin, is_followed
 from tta_llm.observability.telemetry import (
@@ -16,6 +17,7 @@ from tta_llm.observability.telemetry import (
 )
 
 __all__ = [
+    "JsonFormatter",
     "SpanDetails",
     "StepScope",
     "Telemetry",

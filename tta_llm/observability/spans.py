@@ -85,7 +85,9 @@ def _attributes(kind: str, request: Request, around: StepScope | None) -> dict[s
     }
     if request.workflow_id is not None:
         attributes[names.WORKFLOW_ID] = request.workflow_id
-    if around is not None and around.retries:
+    if around is None:
+        attributes[names.VERSION] = telemetry().version
+    elif around.retries:
         attributes[names.ATTEMPT] = around.retries + 1
     return attributes
 

@@ -52,15 +52,15 @@ class Telemetry:
 
     def __init__(self, tracer_provider: Any, meter_provider: Any) -> None:
         self.providers: tuple[Any, Any] = (tracer_provider, meter_provider)
-        version = metadata.version("tta-llm")
+        self.version: str = metadata.version("tta-llm")
         self.tracer: trace.Tracer | None = (
-            None if tracer_provider is None else tracer_provider.get_tracer("tta_llm", version)
+            None if tracer_provider is None else tracer_provider.get_tracer("tta_llm", self.version)
         )
         """None while no tracer provider is set up."""
         # Without a provider the API's own would keep the instruments, and make them once more when
         # there is one.
         meter: metrics.Meter = (meter_provider or metrics.NoOpMeterProvider()).get_meter(
-            "tta_llm", version
+            "tta_llm", self.version
         )
         self.sequential_step: metrics.Histogram = _seconds(
             meter, "sequential_step_duration", "One step of a sequence"
