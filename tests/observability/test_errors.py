@@ -46,7 +46,7 @@ async def streamed(workflow: WorkflowPrimitive[Any, Any], context: WorkflowConte
 async def fails(workflow: WorkflowPrimitive[Any, Any], *, stream: bool = False) -> None:
     context = WorkflowContext()
     work = streamed(workflow, context) if stream else workflow.execute("x", context)
-    outcome: list[Any] = await asyncio.gather(work, return_exceptions=True)
+    outcome: Any = await asyncio.gather(work, return_exceptions=True)
     assert isinstance(outcome[0], Exception)
 
 
