@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from tta_llm.observability.called import span_details
 from tta_llm.observability.gauges import Watched, watch, watched
-from tta_llm.observability.genai import (
-    ModelCall,
-    model_call,
-    span_details,
-    tell_usage,
-)
+from tta_llm.observability.genai import ModelCall, model_call
+from tta_llm.observability.redaction import mask_also, set_redaction
 from tta_llm.observability.telemetry import (
     SpanDetails,
     SpanScope,
@@ -22,6 +19,7 @@ from tta_llm.observability.telemetry import (
     tell_route_saving,
     tell_wait,
 )
+from tta_llm.observability.usage import tell_usage
 
 __all__ = [
     "ModelCall",
@@ -31,7 +29,9 @@ __all__ = [
     "Timed",
     "Watched",
     "configured",
+    "mask_also",
     "model_call",
+    "set_redaction",
     "span_details",
     "telemetry",
     "tell",

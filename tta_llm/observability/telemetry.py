@@ -21,6 +21,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import conventions, names
+from tta_llm.observability.contents import Capture, capture
 from tta_llm.observability.gauges import observe
 from tta_llm.observability.labels import Labels
 from tta_llm.observability.metrics import ModelInstruments
@@ -101,6 +102,7 @@ class Telemetry:
             meter, "limiter_wait_duration", "How long calls waited for their turn"
         )
         self.models: ModelInstruments = ModelInstruments(meter, conventions.profile())
+        self.capture: Capture = capture()
         self.labels: Labels = Labels()
         observe(meter, self.labels)
 
@@ -230,17 +232,28 @@ def tell_cache(
     instruments = telemetry()
     about = instruments.about(names.TARGET, target)
     instruments.cache_events.add(1, {names.EVENT: event, **about})
-    span = trace.get_current_span()
-    if event in names.CACHE_ANSWERS and span.is_recording():
-        span.set_attribute(names.CACHE, event)
-    if score is not None:
-        span.set_attribute(names.CACHE_SCORE, score)
     if seconds:
         instruments.cache_seconds.add(seconds, about)
-        span.set_attribute(names.SAVED_SECONDS, seconds)
     if dollars:
         instruments.cache_dollars.add(dollars, about)
-        span.set_attribute(names.SAVED_USD, dollars)
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attributes(_cache_attributes(event, seconds, dollars, score))
+
+
+def _cache_attributes(
+    event: str, seconds: float, dollars: float, score: float | None
+) -> dict[str, str | float]:
+    told: dict[str, str | float] = {}
+    if event in names.CACHE_ANSWERS:
+        told[names.CACHE] = event
+    if score is not None:
+        told[names.CACHE_SCORE] = score
+    if seconds:
+        told[names.SAVED_SECONDS] = seconds
+    if dollars:
+        told[names.SAVED_USD] = dollars
+    return told
 
 
 def tell_choice(router: str, route: str) -> None:
