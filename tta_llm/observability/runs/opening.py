@@ -118,6 +118,7 @@ def _connected(path: Path, wait_seconds: float) -> sqlite3.Connection:
         check_same_thread=False,
     )
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
     return connection
 
 
@@ -134,4 +135,3 @@ def _lay_out(connection: sqlite3.Connection) -> None:
         raise
     with suppress(sqlite3.OperationalError):  # another has it open; the file works without, too
         connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
