@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from tta_llm.observability.called import span_details
 from tta_llm.observability.gauges import Watched, watch, watched
 from tta_llm.observability.genai import ModelCall, model_call
@@ -21,13 +24,18 @@ from tta_llm.observability.telemetry import (
 )
 from tta_llm.observability.usage import tell_usage
 
+if TYPE_CHECKING:
+    from tta_llm.observability.configuration import Configured, configure
+
 __all__ = [
+    "Configured",
     "ModelCall",
     "SpanDetails",
     "SpanScope",
     "Telemetry",
     "Timed",
     "Watched",
+    "configure",
     "configured",
     "mask_also",
     "model_call",
@@ -43,3 +51,12 @@ __all__ = [
     "watch",
     "watched",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what sets OpenTelemetry up, with its SDK, when it is first used."""
+    if name not in ("Configured", "configure"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    configuration = importlib.import_module("tta_llm.observability.configuration")
+    value = globals()[name] = getattr(configuration, name)
+    return value
