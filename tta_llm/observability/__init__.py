@@ -1,4 +1,4 @@
-"""Spans, metrics and the names they carry."""
+"""Spans, metrics and logs, and the names they carry."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from tta_llm.observability.called import span_details
 from tta_llm.observability.gauges import Watched, watch, watched
 from tta_llm.observability.genai import ModelCall, model_call
 from tta_llm.observability.redaction import mask_also, set_redaction
+from tta_llm.observability.scopes import StepScope
+from tta_llm.observability.spans import SpanDetails, begin, is_followed
 from tta_llm.observability.telemetry import (
-    SpanDetails,
-    SpanScope,
     Telemetry,
     Timed,
     configured,
+    measures,
     telemetry,
     tell,
     tell_cache,
@@ -31,13 +32,16 @@ __all__ = [
     "Configured",
     "ModelCall",
     "SpanDetails",
-    "SpanScope",
+    "StepScope",
     "Telemetry",
     "Timed",
     "Watched",
+    "begin",
     "configure",
     "configured",
+    "is_followed",
     "mask_also",
+    "measures",
     "model_call",
     "set_redaction",
     "span_details",

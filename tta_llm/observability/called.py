@@ -10,7 +10,8 @@ from opentelemetry.trace import SpanKind
 
 from tta_llm.messages import ChatRequest
 from tta_llm.observability import conventions
-from tta_llm.observability.telemetry import SpanDetails, telemetry
+from tta_llm.observability.spans import SpanDetails
+from tta_llm.observability.telemetry import telemetry
 
 __all__ = ["Called", "bounded", "labels_of", "request_attributes", "span_details"]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Self
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.core._left import what_is_left
+from tta_llm.core._limits import limits_left
 from tta_llm.errors import ProviderError
 from tta_llm.messages import (
     UNKNOWN_USAGE,
@@ -164,7 +164,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
             DeadlineExceededError: When the context's time ran out.
         """
         request, left = prepared(self, input_data, context), self.reasks
-        with model_call(CHAT, self, what_is_left(context), request) as call:
+        with model_call(CHAT, self, limits_left(context), request) as call:
             while True:
                 try:
                     return await self._ask(request, context, call)
@@ -196,7 +196,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         request = prepared(self, input_data, context)
         builder = ResponseBuilder()
         with (
-            model_call(CHAT, self, what_is_left(context), request, streams=True) as call,
+            model_call(CHAT, self, limits_left(context), request, streams=True) as call,
             self._naming_errors(),
             Account(self, request, context) as account,
         ):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
-from tta_llm.core._left import what_is_left
+from tta_llm.core._limits import limits_left
 from tta_llm.errors import InvalidResponseError
 from tta_llm.observability import SpanDetails, conventions, model_call, span_details
 from tta_llm.providers.tokens import estimated_tokens
@@ -94,7 +94,7 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
         """
         texts = _texts(input_data)
         vectors = np.empty((len(texts), self.dimensions), np.float32)
-        told = {**what_is_left(context), conventions.DIMENSIONS: self.dimensions}
+        told = {**limits_left(context), conventions.DIMENSIONS: self.dimensions}
         with model_call(conventions.EMBEDDINGS, self, told):
             for start in range(0, len(texts), self._batch_size):
                 batch = texts[start : start + self._batch_size]
