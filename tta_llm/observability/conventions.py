@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 CHAT = "chat"
 EMBEDDINGS = "embeddings"
+RERANK = "rerank"
+"""The conventions have no such operation, so it has no metrics of theirs."""
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"

@@ -52,12 +52,12 @@ class ModelInstruments:
         """Measure the tokens of a call.
 
         Args:
-            operation: `chat` or `embeddings`.
+            operation: `chat` or `embeddings`; of others the tokens have no metric.
             usage: What the provider told.
             modality: Of the input: `text`, or `unknown` where there is more than text.
             labels: What the call is known by.
         """
-        for metric, instrument in self._tokens[operation]:
+        for metric, instrument in self._tokens.get(operation, ()):
             told: dict[str, Any] = {**labels}
             if metric.token_type is not None:
                 told[conventions.TOKEN_TYPE] = metric.token_type

@@ -42,7 +42,7 @@ def tell_usage(
     """Add what a call used and cost to its span and to the metrics.
 
     Args:
-        operation: `chat` or `embeddings`.
+        operation: `chat`, `embeddings` or `rerank`.
         model: Who was asked.
         request: What was asked.
         usage: The tokens; those that were guessed stand on the span only.
@@ -62,7 +62,9 @@ def tell_usage(
 
 def _used(operation: str, usage: Usage, cost_usd: float | None) -> dict[str, Any]:
     told: dict[str, Any] = {name: getattr(usage, field) for name, field in _USED.items()}
-    told = {name: count for name, count in told.items() if count or name in _ALWAYS[operation]}
+    told = {
+        name: count for name, count in told.items() if count or name in _ALWAYS.get(operation, ())
+    }
     if usage.estimated:
         told[names.ESTIMATED] = True
     told |= {names.COST_UNKNOWN: True} if cost_usd is None else {names.COST: cost_usd}
