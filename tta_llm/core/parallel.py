@@ -218,8 +218,9 @@ async def _run_branch(
 async def _run_measured(
     label: str, branch: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
 ) -> Any:
+    current = telemetry()
     try:
-        with Timed(telemetry().parallel_branch, {names.BRANCH: label}):
+        with Timed(current.parallel_branch, current.about(names.BRANCH, label)):
             return await run_observed(branch, input_data, context)
     except BaseException as error:
         add_place(error, f"branch {label!r}")

@@ -167,7 +167,7 @@ def _last_name(part: WorkflowPrimitive[Any, Any]) -> str:
 async def _run_measured(
     part: WorkflowPrimitive[Any, Any], value: Any, context: WorkflowContext
 ) -> Any:
-    with Timed(telemetry().sequential_step, {names.STEP: part.name}):
+    with _timed_step(part):
         return await run_observed(part, value, context)
 
 
@@ -185,8 +185,12 @@ def _open(_: WorkflowPrimitive[Any, Any], pieces: Pieces, __: WorkflowContext) -
 def _open_measured(
     part: WorkflowPrimitive[Any, Any], pieces: Pieces, context: WorkflowContext
 ) -> Pieces:
-    timed = Timed(telemetry().sequential_step, {names.STEP: part.name})
-    return _timed(stream_observed(part, pieces, context), timed)
+    return _timed(stream_observed(part, pieces, context), _timed_step(part))
+
+
+def _timed_step(part: WorkflowPrimitive[Any, Any]) -> Timed:
+    current = telemetry()
+    return Timed(current.sequential_step, current.about(names.STEP, part.name))
 
 
 async def _timed(pieces: Pieces, timed: Timed) -> Pieces:

@@ -61,6 +61,14 @@ CACHE = "tta.cache"
 """How a cache answered: `hit`, `stale`, `coalesced` or `miss`."""
 CACHE_SCORE = "tta.cache_score"
 """How near the nearest question that a cache remembers comes: a cosine, at most 1."""
+MODEL = "model"
+"""The model that a counter is about, as its provider names it."""
+PROVIDER = "provider"
+"""Who answers, as a ChatModel or an Embedder names it."""
+LIMITER = "limiter"
+"""What made a call wait: `rate` or `concurrency`."""
+ROUTE = "choice"
+"""Which route a router took."""
 CACHE_ANSWERS = ("hit", "stale", "coalesced", "miss")
 
 GAUGES = {

@@ -13,9 +13,12 @@ from typing import Any
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import _internal as metrics_internal
 
-from tta_llm.observability import names
+from tta_llm.observability import conventions, names
+from tta_llm.observability.contents import Capture, capture
 from tta_llm.observability.gauges import observe
+from tta_llm.observability.labels import Labels
 from tta_llm.observability.logs import heard, log_event
+from tta_llm.observability.metrics import ModelInstruments
 from tta_llm.observability.scopes import current_step
 
 __all__ = [
@@ -26,6 +29,9 @@ __all__ = [
     "telemetry",
     "tell",
     "tell_cache",
+    "tell_choice",
+    "tell_route_saving",
+    "tell_wait",
 ]
 
 
@@ -86,7 +92,23 @@ class Telemetry:
         self.cache_dollars: metrics.Counter = meter.create_counter(
             "cache_saved_dollars", description="What the models of those answers cost"
         )
-        observe(meter)
+        self.choices: metrics.Counter = meter.create_counter(
+            "router_choices", description="Which routes routers took"
+        )
+        self.route_dollars: metrics.Counter = meter.create_counter(
+            "router_saved_dollars", description="What the dearest routes would have cost besides"
+        )
+        self.waits: metrics.Histogram = _seconds(
+            meter, "limiter_wait_duration", "How long calls waited for their turn"
+        )
+        self.models: ModelInstruments = ModelInstruments(meter, conventions.profile())
+        self.capture: Capture = capture()
+        self.labels: Labels = Labels()
+        observe(meter, self.labels)
+
+    def about(self, label: str, value: str) -> dict[str, Any]:
+        """Give a label with its value, or `other` when it has had too many."""
+        return {label: self.labels.bounded(label, value)}
 
 
 def _seconds(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
@@ -144,8 +166,8 @@ def tell(event: str, target: str, **attributes: str | float) -> None:
     """
     if not configured():
         return
-    about = {names.EVENT: event, names.TARGET: target}
-    telemetry().events.add(1, about)
+    current = telemetry()
+    current.events.add(1, {names.EVENT: event, **current.about(names.TARGET, target)})
     span, step = trace.get_current_span(), current_step()
     span.add_event(f"tta.{event}", {names.TARGET: target, **attributes})
     if step is not None and event == "retry":
@@ -168,13 +190,64 @@ def tell_cache(
     if not configured():
         return
     instruments = telemetry()
-    instruments.cache_events.add(1, {names.EVENT: event, names.TARGET: target})
-    span = trace.get_current_span()
-    if event in names.CACHE_ANSWERS and span.is_recording():
-        span.set_attribute(names.CACHE, event)
-    if score is not None:
-        span.set_attribute(names.CACHE_SCORE, score)
+    about = instruments.about(names.TARGET, target)
+    instruments.cache_events.add(1, {names.EVENT: event, **about})
     if seconds:
-        instruments.cache_seconds.add(seconds, {names.TARGET: target})
+        instruments.cache_seconds.add(seconds, about)
     if dollars:
-        instruments.cache_dollars.add(dollars, {names.TARGET: target})
+        instruments.cache_dollars.add(dollars, about)
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attributes(_cache_attributes(event, seconds, dollars, score))
+
+
+def _cache_attributes(
+    event: str, seconds: float, dollars: float, score: float | None
+) -> dict[str, str | float]:
+    told: dict[str, str | float] = {}
+    if event in names.CACHE_ANSWERS:
+        told[names.CACHE] = event
+    if score is not None:
+        told[names.CACHE_SCORE] = score
+    if seconds:
+        told[names.SAVED_SECONDS] = seconds
+    if dollars:
+        told[names.SAVED_USD] = dollars
+    return told
+
+
+def tell_choice(router: str, route: str) -> None:
+    """Say on the current span which route is taken, and count it, if anybody listens."""
+    if not configured():
+        return
+    trace.get_current_span().set_attribute(names.CHOICE, route)
+    current = telemetry()
+    about = {**current.about(names.TARGET, router), **current.about(names.ROUTE, route)}
+    current.choices.add(1, about)
+
+
+def tell_route_saving(router: str, dollars: float) -> None:
+    """Say on the current span, and count, what taking a cheaper route saved.
+
+    Args:
+        router: The router's name.
+        dollars: What the dearest one would have cost besides.
+    """
+    trace.get_current_span().set_attribute(names.ROUTE_SAVED_USD, dollars)
+    current = telemetry()
+    current.route_dollars.add(dollars, current.about(names.TARGET, router))
+
+
+def tell_wait(target: str, limiter: str, seconds: float) -> None:
+    """Measure how long a call waited for its turn, if anybody listens.
+
+    Args:
+        target: What it waited for.
+        limiter: What made it wait: `rate` or `concurrency`.
+        seconds: On the clock of its context.
+    """
+    if configured():
+        current = telemetry()
+        current.waits.record(
+            seconds, {names.LIMITER: limiter, **current.about(names.TARGET, target)}
+        )
