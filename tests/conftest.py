@@ -30,6 +30,8 @@ def pytest_configure() -> None:
     # A developer's own keys must change nothing here, nor in the processes that tests start.
     for name in [name for name in os.environ if name.endswith("_API_KEY")]:
         del os.environ[name]
+    # Nor are the tests' runs recorded in the developer's account.
+    os.environ["TTA_RUNS"] = "off"
     settings.load_profile(
         os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 
 from tests.observability.recorder import Spans
 from tta_llm import (
@@ -20,6 +20,7 @@ from tta_llm import (
     step,
 )
 from tta_llm.errors import ServerError
+from tta_llm.observability import SpanDetails
 from tta_llm.performance import CachePrimitive, SemanticCache
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
 from tta_llm.testing import MockPrimitive, VirtualClock
@@ -101,6 +102,22 @@ async def test_a_span_is_named_after_the_step_and_tells_its_kind_and_request(spa
 async def test_without_a_workflow_id_there_is_no_attribute_for_it(spans: Spans) -> None:
     await give("rerank").execute("x", WorkflowContext("req-1"))
     assert "tta.workflow_id" not in (spans.one("rerank").attributes or {})
+
+
+async def test_a_primitive_may_name_its_span_and_say_its_kind(spans: Spans) -> None:
+    class Query(WorkflowPrimitive[str, str]):
+        def _span_details(self) -> SpanDetails:
+            return SpanDetails("query docs", SpanKind.CLIENT, {"db.system.name": "sqlite"})
+
+        async def execute(self, input_data: str, context: WorkflowContext) -> str:
+            return input_data
+
+    await Query(name="lookup").execute("x", WorkflowContext("req-1"))
+    span = spans.one("query docs")
+    assert span.kind is SpanKind.CLIENT
+    told = span.attributes or {}
+    assert told["tta.step"] == "lookup"
+    assert (told["db.system.name"], told["tta.primitive"]) == ("sqlite", "Query")
 
 
 async def test_each_item_and_each_try_has_its_span(spans: Spans) -> None:

@@ -17,7 +17,7 @@ from opentelemetry.context import Context
 from tta_llm.core._clockwork import out_of_time, stop_at
 from tta_llm.core._typing import Pieces
 from tta_llm.core.context import WorkflowContext, require_context
-from tta_llm.observability import SpanScope, configured, names, telemetry
+from tta_llm.observability import SpanDetails, SpanScope, configured, names, telemetry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -157,17 +157,22 @@ async def _stream_in_span(
 
 
 def _start_span(primitive: Any, context: WorkflowContext, outer: Context) -> SpanScope:
-    attributes = {
+    attributes: dict[str, Any] = {
         names.PRIMITIVE: type(primitive).__name__,
         names.CORRELATION_ID: context.correlation_id,
     }
     if context.workflow_id is not None:
         attributes[names.WORKFLOW_ID] = context.workflow_id
+    details = primitive._span_details() or SpanDetails(primitive.name)
+    attributes |= details.attributes
+    if details.name != primitive.name:
+        attributes[names.PRIMITIVE_NAME] = primitive.name
     # The context that came first stands for the request in all that were made of it.
     return telemetry().start(
-        primitive.name,
+        details.name,
         attributes,
         request=context._origin or context,
         parent=context.parent_span,
         outer=outer,
+        kind=details.kind,
     )

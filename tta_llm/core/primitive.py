@@ -35,7 +35,7 @@ from tta_llm.core._typing import (
     Shape,
 )
 from tta_llm.core.context import WorkflowContext, require_context
-from tta_llm.observability import configured
+from tta_llm.observability import SpanDetails, configured
 from tta_llm.observability.pictures import draw_mermaid, draw_svg, draw_text
 from tta_llm.observability.runs import Run as Recorded
 
@@ -135,6 +135,13 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
         """
         parts = self.children()
         return bool(parts) and all(part.idempotent for _, part in parts)
+
+    def _span_details(self) -> SpanDetails | None:
+        """Say how its span is named and what it tells, where a convention asks; None for as usual.
+
+        What depends on the input is set on the current span by `execute`.
+        """
+        return None
 
     # ------------------------------------------------------------------------- what it is used by
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tta_llm.observability.gauges import Watched, watch, watched
 from tta_llm.observability.telemetry import (
+    SpanDetails,
     SpanScope,
     Telemetry,
     Timed,
@@ -14,6 +15,7 @@ from tta_llm.observability.telemetry import (
 )
 
 __all__ = [
+    "SpanDetails",
     "SpanScope",
     "Telemetry",
     "Timed",

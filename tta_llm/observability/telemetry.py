@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextvars import Token
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import _internal as metrics_internal
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import names
 from tta_llm.observability.gauges import observe
 
-__all__ = ["SpanScope", "Telemetry", "Timed", "configured", "telemetry", "tell", "tell_cache"]
+__all__ = [
+    "SpanDetails",
+    "SpanScope",
+    "Telemetry",
+    "Timed",
+    "configured",
+    "telemetry",
+    "tell",
+    "tell_cache",
+]
 
 _REQUEST = otel_context.create_key("tta-llm-request")
 
@@ -33,6 +44,14 @@ def configured() -> bool:
     that. So the variables behind them are read here, and a test tells when they are renamed.
     """
     return trace._TRACER_PROVIDER is not None or metrics_internal._METER_PROVIDER is not None
+
+
+class SpanDetails(NamedTuple):
+    """How a primitive's span differs from others, as conventions ask of a model's."""
+
+    name: str
+    kind: SpanKind = SpanKind.INTERNAL
+    attributes: Mapping[str, AttributeValue] = {}
 
 
 class Telemetry:
@@ -77,11 +96,12 @@ class Telemetry:
         request: object,
         parent: Span | None,
         outer: Context,
+        kind: SpanKind = SpanKind.INTERNAL,
     ) -> SpanScope:
         """Start a span under the one current in `outer`; a run's first, under `parent` if given."""
         if parent is not None and outer.get(_REQUEST) is not request:
             outer = trace.set_span_in_context(parent, outer)
-        span = self.tracer.start_span(name, outer, attributes=attributes)
+        span = self.tracer.start_span(name, outer, kind, attributes)
         inner = otel_context.set_value(_REQUEST, request, trace.set_span_in_context(span, outer))
         return SpanScope(span, inner)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from tta_llm.observability import names
+from tta_llm.observability import conventions, names
 from tta_llm.observability.runs.figures import Figures
 
 __all__ = ["EventRecord", "Run", "RunState", "SpanNode", "SpanRecord"]
@@ -66,7 +66,7 @@ class SpanRecord:
     @property
     def step(self) -> str:
         """The name of the primitive."""
-        return self.text("tta.step") or self.name
+        return self.text(names.PRIMITIVE_NAME) or self.name
 
     @property
     def seconds(self) -> float:
@@ -85,12 +85,12 @@ class SpanRecord:
     @property
     def model(self) -> str:
         """The model that was asked, when it is a model's or an embedder's call."""
-        return self.text("gen_ai.request.model") or self.text("gen_ai.response.model")
+        return self.text(conventions.MODEL) or self.text(conventions.RESPONSE_MODEL)
 
     @property
     def provider(self) -> str:
         """Whose model it is."""
-        return self.text("gen_ai.provider.name")
+        return self.text(conventions.PROVIDER)
 
     @property
     def cache(self) -> str:
@@ -104,29 +104,29 @@ class SpanRecord:
             retries=self._count("tta.retry"),
             fallbacks=self._count("tta.fallback"),
             cache_hits=int(self.cache in _HITS),
-            cache_saved_usd=self.number("tta.saved_usd"),
-            cache_saved_seconds=self.number("tta.saved_seconds"),
-            route_saved_usd=self.number("tta.route.saved_usd"),
+            cache_saved_usd=self.number(names.SAVED_USD),
+            cache_saved_seconds=self.number(names.SAVED_SECONDS),
+            route_saved_usd=self.number(names.ROUTE_SAVED_USD),
         )
 
     @property
     def _usage(self) -> Figures:
         if not self.model:
             return Figures()
-        cost = self.attributes.get("tta.cost_usd")
+        cost = self.attributes.get(names.COST)
         is_known = isinstance(cost, (int, float))
         return Figures(
             calls=1,
-            input_tokens=int(self.number("gen_ai.usage.input_tokens")),
-            output_tokens=int(self.number("gen_ai.usage.output_tokens")),
+            input_tokens=int(self.number(conventions.INPUT_TOKENS)),
+            output_tokens=int(self.number(conventions.OUTPUT_TOKENS)),
             cost_usd=cost if is_known else None,
             # One that failed was mostly not charged; where it was, the span says so.
-            unknown_costs=int(not is_known and (self.state == "done" or self._is_unpriced)),
+            unknown_costs=int(self._is_unpriced or (not is_known and self.state == "done")),
         )
 
     @property
     def _is_unpriced(self) -> bool:
-        return bool(self.attributes.get("tta.cost_unknown"))
+        return bool(self.attributes.get(names.COST_UNKNOWN))
 
     def _count(self, event: str) -> int:
         return sum(each.name == event for each in self.events)
