@@ -76,6 +76,16 @@ async def test_an_error_is_told_by_its_kind_and_line_and_never_by_its_text(spans
     assert "sk-secret" not in "".join(span.to_json() for span in spans)
 
 
+async def test_its_text_is_told_where_contents_are_asked_for_and_keys_are_not(
+    spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    await fails(good("a") >> bad(LookupError("no such door, sk-canary-key-of-mine " + "x" * 9_000)))
+    text = told(spans.one("bad"))["exception.message"]
+    assert text.startswith("no such door, [secret] xxx")
+    assert len(text) == 8_000
+
+
 async def test_the_same_error_raised_again_is_told_again(spans: Spans) -> None:
     error = ServerError("x")
     clock = VirtualClock(auto_advance=True)

@@ -36,7 +36,8 @@ from tta_llm.core._typing import (
 )
 from tta_llm.core.context import WorkflowContext, require_context
 from tta_llm.observability import SpanDetails, configured
-from tta_llm.observability.pictures import draw_mermaid, draw_text
+from tta_llm.observability.pictures import draw_mermaid, draw_svg, draw_text
+from tta_llm.observability.runs import Run as Recorded
 
 if TYPE_CHECKING:
     from tta_llm.core.mapping import MapPrimitive
@@ -211,15 +212,23 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
         call = _batch_call(self, context)
         return _tasks.Pool(call, inputs, max_concurrency, ordered=ordered).outcomes()
 
-    def to_mermaid(self) -> str:
-        """Draw the workflow as a Mermaid flowchart."""
-        return draw_mermaid(outline_of(self))
+    def to_mermaid(self, run: Recorded | None = None) -> str:
+        """Draw the workflow as a Mermaid flowchart; of a run, in colours and with its figures."""
+        return draw_mermaid(outline_of(self), run)
+
+    def to_svg(self, run: Recorded | None = None) -> str:
+        """Draw the workflow as an SVG, which needs no service; see `to_mermaid` for a run."""
+        return draw_svg(outline_of(self), run)
 
     def __repr__(self) -> str:
         return draw_text(outline_of(self))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/vnd.mermaid": self.to_mermaid()}
+        return {
+            "text/plain": repr(self),
+            "text/vnd.mermaid": self.to_mermaid(),
+            "image/svg+xml": self.to_svg(),
+        }
 
     # ------------------------------------------------------------------------------- operators
 

@@ -16,6 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import names
 from tta_llm.observability.logs import RunRecord, log_end
+from tta_llm.observability.redaction import redacted
 
 __all__ = ["Request", "StepScope", "current_step"]
 
@@ -23,6 +24,7 @@ _STEP = otel_context.create_key("tta-llm-step")
 # On an error: the step that it comes to next on its way out, if that has it from a step inside.
 _COMES_TO = "_tta_comes_to"
 _DEEPEST = 50
+_LONGEST = 8_000
 
 _numbers = itertools.count(1)
 
@@ -40,6 +42,7 @@ class StepScope:
     """A step under way, current between `enter` and `leave`, over at `end`."""
 
     __slots__ = (
+        "_may_tell",
         "_token",
         "around",
         "begun",
@@ -66,9 +69,10 @@ class StepScope:
         request: Request,
         around: StepScope | None,
         run: RunRecord | None,
+        may_tell: bool,
     ) -> None:
         self.name, self.span, self.request = name, span, request
-        self.around, self.run = around, run
+        self.around, self.run, self._may_tell = around, run, may_tell
         self.is_dropped = not span.is_recording()
         """Whether nobody keeps its span."""
         self.is_silent = self.is_dropped and run is None
@@ -118,7 +122,9 @@ class StepScope:
     def fail(
         self, error: BaseException, places: str = "", left: Mapping[str, AttributeValue] = {}
     ) -> None:
-        """Mark the span with the kind of error; its text may hold contents and stays out.
+        """Mark the span with the kind of error.
+
+        Its text may hold contents: it is told where the application asks for these.
 
         Args:
             error: What the step raised.
@@ -140,7 +146,10 @@ class StepScope:
         """Put the exception on the span of the step that raised it, and on no other."""
         passed = vars(error)
         if passed.get(_COMES_TO) != self.number:
-            self.span.add_event(names.EXCEPTION, _told(error))
+            told = _told(error)
+            if self._may_tell:
+                told[names.EXCEPTION_MESSAGE] = redacted(str(error))[:_LONGEST]
+            self.span.add_event(names.EXCEPTION, told)
         passed[_COMES_TO] = None if self.around is None else self.around.number
 
     def end(self) -> None:

@@ -12,6 +12,7 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import names
+from tta_llm.observability.contents import Capture
 from tta_llm.observability.logs import RunRecord, heard
 from tta_llm.observability.scopes import Request, StepScope, current_step
 from tta_llm.observability.telemetry import telemetry
@@ -68,14 +69,15 @@ def begin(
     around = current_step(outer)
     if parent is not None and (around is None or around.request is not request):
         around, outer = None, trace.set_span_in_context(parent, outer)
-    tracer = telemetry().tracer
-    if tracer is None or _is_dropped(around, outer, request, parent):
+    current = telemetry()
+    if current.tracer is None or _is_dropped(around, outer, request, parent):
         span: Span = trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())
     else:
-        span = _started(tracer, name, details, _attributes(kind, request, around), outer)
+        span = _started(current.tracer, name, details, _attributes(kind, request, around), outer)
         outer = trace.set_span_in_context(span, outer)
     run = (RunRecord() if heard() else None) if around is None else around.run
-    return StepScope(name, span, outer, request=request, around=around, run=run)
+    may_tell = Capture.SPAN in current.capture
+    return StepScope(name, span, outer, request=request, around=around, run=run, may_tell=may_tell)
 
 
 def _attributes(kind: str, request: Request, around: StepScope | None) -> dict[str, AttributeValue]:

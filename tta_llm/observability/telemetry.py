@@ -6,6 +6,7 @@ ns and nothing else is called.
 
 from __future__ import annotations
 
+import threading
 import time
 from importlib import metadata
 from typing import Any
@@ -136,6 +137,8 @@ class Timed:
 
 
 _current: Telemetry | None = None
+# Reentrant: while it is held, the garbage collector may run code that tells something.
+_RENEWING = threading.RLock()
 
 
 def telemetry() -> Telemetry:
@@ -152,8 +155,11 @@ def telemetry() -> Telemetry:
 
 def _renewed() -> Telemetry:
     global _current  # noqa: PLW0603  # one for the process, as the providers are
-    _current = Telemetry(trace._TRACER_PROVIDER, metrics_internal._METER_PROVIDER)
-    return _current
+    with _RENEWING:  # two threads must not make the same instruments
+        providers = trace._TRACER_PROVIDER, metrics_internal._METER_PROVIDER
+        if _current is None or _current.providers != providers:
+            _current = Telemetry(*providers)
+        return _current
 
 
 def tell(event: str, target: str, **attributes: str | float) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tta_llm.observability.outline import Outline
+from tta_llm.observability.pictures.matching import Seen, State, match
+from tta_llm.observability.pictures.style import COLOURS
 from tta_llm.observability.pictures.text import title
+from tta_llm.observability.pictures.words import seen_told
+from tta_llm.observability.runs import Run, SpanNode
 
 __all__ = ["draw_mermaid"]
 
@@ -16,8 +20,8 @@ _MOST_ARROWS = 6
 _MOST_CHARACTERS = 80
 
 
-def draw_mermaid(outline: Outline) -> str:
-    """Draw sequences as arrows, and other groups as boxes around their parts.
+def draw_mermaid(outline: Outline, run: Run | SpanNode | None = None) -> str:
+    """Draw sequences as arrows, and other groups as boxes; of a run, in colours and with figures.
 
     ```python
     from tta_llm.observability.outline import Outline
@@ -26,9 +30,11 @@ def draw_mermaid(outline: Outline) -> str:
     assert 'n1["docs"]' in draw_mermaid(Outline("Search", "docs"))
     ```
     """
-    places = list(_places(outline))
+    seen = None if run is None else match(outline, run)
+    places = list(_places(outline, seen))
     drawn = outline.fold(lambda number, part, inner: _drawn(places[number], part, inner))
-    return "\n".join(["flowchart TD", *drawn.lines]) + "\n"
+    colours = _colours(zip(places, seen, strict=True)) if seen else []
+    return "\n".join(["flowchart TD", *drawn.lines, *colours]) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class _Place:
 
     number: int
     indent: str
+    node: str = ""
+    figures: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +63,15 @@ def _is_chain(part: Outline) -> bool:
     return part.shape == "sequence" and bool(part.children)
 
 
-def _places(outline: Outline) -> Iterator[_Place]:
+def _places(outline: Outline, seen: Sequence[Seen] | None) -> Iterator[_Place]:
     levels = {0: 1}
     number = 0
-    for depth, part in outline.walk():
+    for index, (depth, part) in enumerate(outline.walk()):
         indent = levels[depth]
         levels[depth + 1] = indent + (not _is_chain(part))
         number += not _is_chain(part)
-        yield _Place(number, "    " * indent)
+        node = "" if _is_chain(part) else f"{'g' if part.children else 'n'}{number}"
+        yield _Place(number, "    " * indent, node, _figures(seen[index]) if seen else "")
         number += part.shape == "choice" and bool(part.children)
 
 
@@ -72,8 +81,9 @@ def _drawn(place: _Place, part: Outline, inner: list[_Drawn]) -> _Drawn:
 
 
 def _leaf(place: _Place, part: Outline, _: list[_Drawn]) -> _Drawn:
-    node = f"n{place.number}"
-    return _Drawn([f'{place.indent}{node}["{_escaped(part.name)}"]'], [node], [node], node, node)
+    node = place.node
+    lines = [f'{place.indent}{node}["{_escaped(part.name)}{place.figures}"]']
+    return _Drawn(lines, [node], [node], node, node)
 
 
 def _chain(place: _Place, _: Outline, steps: list[_Drawn]) -> _Drawn:
@@ -95,9 +105,9 @@ def _arrows(before: _Drawn, after: _Drawn) -> list[tuple[str, str]]:
 
 
 def _group(place: _Place, part: Outline, inner: list[_Drawn]) -> _Drawn:
-    box, indent = f"g{place.number}", place.indent + "    "
-    caption = f", {inner[0].label}" if len(inner) == 1 else ""
-    lines = [f'{place.indent}subgraph {box}["{_escaped(title(part) + caption)}"]']
+    box, indent = place.node, place.indent + "    "
+    caption = _escaped(title(part) + (f", {inner[0].label}" if len(inner) == 1 else ""))
+    lines = [f'{place.indent}subgraph {box}["{caption}{place.figures}"]']
     starts = [start for each in inner for start in each.starts]
     if part.shape == "choice":
         starts = [fork := f"n{place.number + 1}"]
@@ -111,6 +121,22 @@ def _group(place: _Place, part: Outline, inner: list[_Drawn]) -> _Drawn:
             ]
     lines.append(f"{place.indent}end")
     return _Drawn(lines, starts, [end for each in inner for end in each.ends], box, box)
+
+
+def _figures(seen: Seen) -> str:
+    return f"<br/>{told}" if (told := seen_told(seen)) else ""
+
+
+def _colours(parts: Iterable[tuple[_Place, Seen]]) -> Iterator[str]:
+    """Give each state that occurs its colours, and its parts to it."""
+    nodes: dict[State, list[str]] = {}
+    for place, seen in parts:
+        if place.node:
+            nodes.setdefault(seen.state, []).append(place.node)
+    for state, names in nodes.items():
+        look, (fill, stroke) = state.replace(" ", "_"), COLOURS[state]
+        yield f"    classDef {look} fill:{fill},stroke:{stroke},color:#1f2328"
+        yield f"    class {','.join(names)} {look}"
 
 
 _ENTITIES = {
