@@ -11,11 +11,13 @@ from typing import Annotated, Any, TextIO
 import typer
 
 import tta_llm
+from tta_llm.cli.cost import cost
 from tta_llm.cli.eval import evaluate
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.leaving import leave
 from tta_llm.cli.output import print_error
 from tta_llm.cli.route import route_app
+from tta_llm.cli.trace import trace
 from tta_llm.errors import TTAError
 
 __all__ = ["app", "main"]
@@ -202,6 +204,8 @@ def search(
 
 
 app.command(name="eval")(evaluate)
+app.command()(trace)
+app.command()(cost)
 
 
 def _typed(text: str) -> str:

@@ -41,6 +41,15 @@ class Figures:
         """Read and written together."""
         return self.input_tokens + self.output_tokens
 
+    @property
+    def savings(self) -> Figures:
+        """What caches and routers saved, alone."""
+        return Figures(
+            cache_saved_usd=self.cache_saved_usd,
+            cache_saved_seconds=self.cache_saved_seconds,
+            route_saved_usd=self.route_saved_usd,
+        )
+
     def __add__(self, other: Figures) -> Figures:
         return Figures(
             self.calls + other.calls,

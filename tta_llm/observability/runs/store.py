@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tta_llm.errors import TTAError
 from tta_llm.observability.runs.opening import opened, store_file
@@ -21,7 +22,12 @@ _RUN = """
         begun = min(begun, excluded.begun), bytes = bytes + excluded.bytes,
         left_out = left_out + excluded.left_out
 """
+_RUNS = "SELECT trace_id, bytes FROM runs"
+_SPANS = "SELECT trace_id, span_id, body FROM spans"
 _SPAN = "INSERT OR REPLACE INTO spans (trace_id, span_id, body) VALUES (?, ?, ?)"
+
+_READ_AT_ONCE = 1 << 20
+_MOST_AT_ONCE = 100
 
 _PRUNED_EVERY = 3600
 # When the file is full, so much of it is made free at once, so that it happens rarely.
@@ -93,16 +99,20 @@ class RunStore:
                 for trace_id, spans in traces.items():
                     self._add_to(connection, trace_id, spans)
 
-    def runs(self) -> Iterator[Run]:
-        """Give all runs, the newest first.
+    def runs(self, *, since: float = 0) -> Iterator[Run]:
+        """Give the runs, the newest first.
+
+        Args:
+            since: Only those begun then or later, in seconds since 1970.
 
         Raises:
             TTAError: The file can't be used.
         """
-        for trace_id in self._ids("ORDER BY begun DESC, trace_id"):
-            run = self._read(trace_id)
-            if run is not None:  # else it has been dropped since
-                yield run
+        rows = self._rows(
+            f"{_RUNS} WHERE begun >= ? ORDER BY begun DESC, trace_id", int(since * 1e9)
+        )
+        for trace_ids in _grouped(rows):
+            yield from self._read(trace_ids)
 
     def find(self, wanted: str) -> Run:
         """Give one run.
@@ -115,44 +125,41 @@ class RunStore:
             TTAError: The file can't be used.
         """
         if wanted == "last":
-            found = next(self.runs(), None)
-            if found is None:
-                raise LookupError(f"no run is recorded in {self.path} yet")
-            return found
-        wanted = wanted.lower()
-        ids = self._ids("WHERE substr(trace_id, 1, ?) = ?", len(wanted), wanted)
-        if len(ids) > 1:
-            raise LookupError(f"{len(ids)} runs begin with {wanted!r}: give more of the one's id")
-        run = self._read(ids[0]) if ids else None
-        if run is None:
+            rows = self._rows(f"{_RUNS} ORDER BY begun DESC, trace_id LIMIT 1")
+        else:
+            wanted = wanted.lower()
+            rows = self._rows(f"{_RUNS} WHERE substr(trace_id, 1, ?) = ?", len(wanted), wanted)
+        if len(rows) > 1:
+            raise LookupError(f"{len(rows)} runs begin with {wanted!r}: give more of the one's id")
+        found = self._read([trace_id for trace_id, _ in rows])
+        if not found and wanted == "last":
+            raise LookupError(f"no run is recorded in {self.path} yet")
+        if not found:
             raise LookupError(f"no run begins with {wanted!r}; `tta trace` lists those there are")
-        return run
+        return found[0]
 
-    def _ids(self, which: str, *values: object) -> list[str]:
+    def _rows(self, query: str, *values: object) -> list[Any]:
         with opened(self.path, wait_seconds=self._wait, make=False) as connection:
-            if connection is None:
-                return []
-            rows = connection.execute(f"SELECT trace_id FROM runs {which}", values)  # noqa: S608
-            return [trace_id for (trace_id,) in rows]
+            return [] if connection is None else connection.execute(query, values).fetchall()
 
-    def _read(self, trace_id: str) -> Run | None:
-        with opened(self.path, wait_seconds=self._wait, make=False) as connection:
-            if connection is None:
-                return None
-            rows = connection.execute(
-                "SELECT span_id, body, (SELECT left_out FROM runs WHERE trace_id = ?1) "
-                "FROM spans WHERE trace_id = ?1",
-                (trace_id,),
-            ).fetchall()
-        if not rows:
-            return None
+    def _read(self, trace_ids: Sequence[str]) -> list[Run]:
+        """Give these runs in this order, but for those that have been dropped meanwhile."""
+        spans: dict[str, list[SpanRecord]] = {trace_id: [] for trace_id in trace_ids}
+        marks = ",".join("?" * len(trace_ids))
+        query = f"trace_id IN ({marks})"
         try:
-            records = [from_row(trace_id, span_id, body) for span_id, body, _ in rows]
+            for row in self._rows(f"{_SPANS} WHERE {query}", *trace_ids):
+                spans[row[0]].append(from_row(*row))
         except (ValueError, LookupError, TypeError) as error:
-            raise TTAError(
-                f"run {trace_id} in {self.path} is damaged ({error}): delete the file to begin anew"
-            ) from error
-        return Run.of(records, left_out=rows[0][2] or 0)
+            raise TTAError(f"{self.path} is damaged ({error}): delete it to begin anew") from error
+        left_out = dict(
+            self._rows(f"SELECT trace_id, left_out FROM runs WHERE {query}", *trace_ids)  # noqa: S608 - marks
+        )
+        return [
+            Run.of(records, left_out=left_out.get(trace_id, 0))
+            for trace_id, records in spans.items()
+            if records
+        ]
 
     def _add_to(
         self, connection: sqlite3.Connection, trace_id: str, records: list[SpanRecord]
@@ -185,6 +192,20 @@ class RunStore:
             with _transaction(connection):
                 connection.execute("DELETE FROM spans WHERE trace_id = ?", (trace_id,))
                 connection.execute("DELETE FROM runs WHERE trace_id = ?", (trace_id,))
+
+
+def _grouped(rows: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+    """Put so many runs together as are read at once without filling the memory."""
+    group: list[str] = []
+    size = 0
+    for trace_id, grown in rows:
+        group.append(trace_id)
+        size += grown
+        if size > _READ_AT_ONCE or len(group) == _MOST_AT_ONCE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _bytes_used(connection: sqlite3.Connection) -> int:
