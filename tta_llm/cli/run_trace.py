@@ -76,7 +76,7 @@ def _show(run: Run, options: TraceOptions) -> None:
 
 def _write_page(run: Run, path: Path) -> None:
     # Imported here, because it loads what the other ways to show a run don't need.
-    from tta_llm.observability.page import render  # noqa: PLC0415
+    from tta_llm.observability.pictures.page import render  # noqa: PLC0415
 
     path.write_text(render(run), "utf-8")
 
