@@ -386,3 +386,18 @@ async def test_there_is_no_event_unless_it_is_asked_for(
     monkeypatch.setenv(VARIABLE, value)
     await ask(PRIVATE)
     assert not events.get_finished_logs()
+
+
+async def test_nothing_is_redacted_for_a_span_that_nobody_records(
+    monkeypatch: pytest.MonkeyPatch, metric_reader: InMemoryMetricReader
+) -> None:
+    monkeypatch.setenv(VARIABLE, "SPAN_ONLY")
+    seen: list[str] = []
+
+    def redact(text: str) -> str:
+        seen.append(text)
+        return text
+
+    set_redaction(redact)
+    await ask(PRIVATE)
+    assert not seen

@@ -15,7 +15,7 @@ from tta_llm import WorkflowContext
 from tta_llm.errors import ServerError
 from tta_llm.messages import ChatRequest, ChatResponse, Usage, assistant
 from tta_llm.observability import conventions
-from tta_llm.providers import Price
+from tta_llm.providers import OpenAIChatModel, Price
 from tta_llm.testing import FakeChatModel, FakeEmbedder
 
 OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
@@ -211,6 +211,32 @@ async def test_what_a_sampler_goes_by_is_there_from_the_start() -> None:
 def test_providers_are_called_as_the_conventions_call_them(ours: str, theirs: str) -> None:
     told = FakeChatModel(provider=ours)._span_details().attributes
     assert told["gen_ai.provider.name"] == theirs
+
+
+@pytest.mark.parametrize(
+    ("base_url", "address", "port"),
+    [
+        (None, "api.openai.com", 443),
+        ("http://me:sk-canary@localhost:8000/v1?key=sk-canary", "localhost", 8000),
+        ("http://[::1]/v1", "::1", 80),
+    ],
+)
+def test_the_server_is_told_without_what_its_address_hides(
+    base_url: str | None, address: str, port: int
+) -> None:
+    told = OpenAIChatModel("m", api_key="sk-canary-key", base_url=base_url)._span_details()
+    assert told.attributes["server.address"] == address
+    assert told.attributes["server.port"] == port
+    assert "canary" not in str(told)
+
+
+@pytest.mark.parametrize("address", ["", "fake:", "http://[", "http://x:port"])
+def test_an_address_that_makes_no_sense_is_left_out(address: str) -> None:
+    class Odd(FakeChatModel):
+        def _served_at(self) -> str:
+            return address
+
+    assert "server.address" not in Odd()._span_details().attributes
 
 
 # ------------------------------------------------------------------------------------------ metrics

@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.export import (
 from tta_llm.errors import MissingExtraError
 from tta_llm.observability.redaction import Redaction, set_redaction
 from tta_llm.observability.runs.exporter import RunProcessor
+from tta_llm.observability.runs.opening import store_file
 from tta_llm.observability.runs.store import RunStore
 from tta_llm.observability.telemetry import configured
 
@@ -83,7 +84,8 @@ def configure(
             with True, where OTEL_EXPORTER_PROMETHEUS_PORT says, or 9464. The address is what
             OTEL_EXPORTER_PROMETHEUS_HOST says, or localhost.
         console: Print each span to the standard error output when it ends.
-        local: Record the runs in this file for `tta trace` to show; with True, in the account's.
+        local: Record the runs in this file for `tta trace` to show; with True, in the account's,
+            unless TTA_RUNS is `off`.
         service_name: What the application is called; what OTEL_SERVICE_NAME says when missing.
         redaction: See `set_redaction`.
 
@@ -155,9 +157,9 @@ def _processors(
         )
     if console:
         processors.append(SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
-    if local:
-        store = None if local is True else RunStore(local)
-        processors.append(RunProcessor(store))
+    file = store_file() if local is True else local
+    if file:
+        processors.append(RunProcessor(RunStore(file)))
     return processors
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,9 +48,11 @@ class ModelCall:
         request: ChatRequest | None = None,
     ) -> None:
         self._instruments = telemetry().models
-        self._capture = telemetry().capture
         self._operation = operation
         self._span = trace.get_current_span()
+        self._capture = telemetry().capture
+        if not self._span.is_recording():
+            self._capture &= Capture.EVENT
         self._labels = bounded(labels_of(operation, model))
         self._begun = self._latest = time.perf_counter()
         self._told: dict[str, Any] = {}
@@ -140,7 +142,7 @@ _UNSEEN = _Unseen()
 def model_call(
     operation: str,
     model: Called,
-    left: Mapping[str, Any],
+    told: Callable[[], Mapping[str, Any]],
     request: ChatRequest | None = None,
     *,
     streams: bool = False,
@@ -150,11 +152,11 @@ def model_call(
     Args:
         operation: `chat` or `embeddings`.
         model: Whom is asked.
-        left: What is left of the request's time and budget.
+        told: Gives what else is to stand on the span, when somebody listens.
         request: What is asked.
         streams: Whether the answer comes in pieces.
     """
     if not configured():
         return _UNSEEN
     asked = {} if request is None else request_attributes(request, streams=streams)
-    return ModelCall(operation, model, {**left, **asked}, request)
+    return ModelCall(operation, model, {**told(), **asked}, request)

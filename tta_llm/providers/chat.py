@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
@@ -164,7 +165,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
             DeadlineExceededError: When the context's time ran out.
         """
         request, left = prepared(self, input_data, context), self.reasks
-        with model_call(CHAT, self, limits_left(context), request) as call:
+        with model_call(CHAT, self, partial(limits_left, context), request) as call:
             while True:
                 try:
                     return await self._ask(request, context, call)
@@ -196,7 +197,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         request = prepared(self, input_data, context)
         builder = ResponseBuilder()
         with (
-            model_call(CHAT, self, limits_left(context), request, streams=True) as call,
+            model_call(CHAT, self, partial(limits_left, context), request, streams=True) as call,
             self._naming_errors(),
             Account(self, request, context) as account,
         ):

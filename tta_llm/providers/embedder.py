@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -94,8 +95,7 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
         """
         texts = _texts(input_data)
         vectors = np.empty((len(texts), self.dimensions), np.float32)
-        told = {**limits_left(context), conventions.DIMENSIONS: self.dimensions}
-        with model_call(conventions.EMBEDDINGS, self, told):
+        with model_call(conventions.EMBEDDINGS, self, partial(self._told, context)):
             for start in range(0, len(texts), self._batch_size):
                 batch = texts[start : start + self._batch_size]
                 vectors[start : start + len(batch)] = self._units(
@@ -105,6 +105,9 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
 
     async def aclose(self) -> None:
         """Close what the running loop holds open; the embedder can be used again afterwards."""
+
+    def _told(self, context: WorkflowContext) -> dict[str, float]:
+        return {**limits_left(context), conventions.DIMENSIONS: self.dimensions}
 
     def _span_details(self) -> SpanDetails:
         return span_details(conventions.EMBEDDINGS, self)

@@ -27,7 +27,7 @@ class Saving:
         self, router: str, models: Mapping[str, Sequence[ChatModel]], ledger: UsageLedger
     ) -> None:
         self._router, self._models = router, models
-        self._ledger, self._calls = ledger, ledger.calls
+        self._ledger, self._calls = ledger, ledger.calls if configured() else 0
         self._usage: Usage | None = None
 
     def follow(self, answer: Any) -> None:
