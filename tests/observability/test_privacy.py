@@ -116,7 +116,8 @@ async def test_nothing_private_is_in_spans_metrics_or_logs(
         "logs": "\n".join(heard.lines),
     }
     # All of it took place, and each kind of part was seen.
-    for kind in ("chat up", "GenerateAnswer", "RerankResults", "tta.retry", "tta.fallback", '"exception"'):
+    parts = ("chat up", "GenerateAnswer", "RerankResults", "tta.retry", "tta.fallback", "exception")
+    for kind in parts:
         assert kind in exported["spans"], kind
     assert '"miss"' in exported["spans"] and '"hit"' in exported["spans"]
     assert "recovery_events" in exported["metrics"]
