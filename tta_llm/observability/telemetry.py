@@ -36,6 +36,8 @@ __all__ = [
     "tell_wait",
 ]
 
+_INFO, _remembered = logging.INFO, known.get
+
 
 def configured() -> bool:
     """Tell whether anybody listens: the application set up a tracer, a meter or logging of runs.
@@ -46,7 +48,7 @@ def configured() -> bool:
     return (
         trace._TRACER_PROVIDER is not None
         or metrics_internal._METER_PROVIDER is not None
-        or (known.get(logging.INFO) is not False and heard())
+        or (_remembered(_INFO) is not False and heard())
     )
 
 
