@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
 import tta_llm
+from tta_llm.cli.cost import cost
 from tta_llm.cli.eval import evaluate
 from tta_llm.cli.exits import Exit, UsageError
+from tta_llm.cli.leaving import leave
 from tta_llm.cli.output import print_error
 from tta_llm.cli.route import route_app
+from tta_llm.cli.trace import trace
 from tta_llm.errors import TTAError
 
 __all__ = ["app", "main"]
@@ -138,7 +141,7 @@ def ask(
         as_json=as_json,
         verbose=verbose,
     )
-    _leave(lambda: run_ask(options), as_json=as_json)
+    leave(lambda: run_ask(options), as_json=as_json, recorded_as="tta ask")
 
 
 @app.command()
@@ -164,7 +167,7 @@ def ingest(
     from tta_llm.cli.ingest import IngestOptions, run_ingest  # noqa: PLC0415
 
     options = IngestOptions(Documents(docs, index, store, rebuild), as_json=as_json)
-    _leave(lambda: run_ingest(options), as_json=as_json)
+    leave(lambda: run_ingest(options), as_json=as_json, recorded_as="tta ingest")
 
 
 @app.command()
@@ -197,23 +200,17 @@ def search(
         explain=explain,
         as_json=as_json,
     )
-    _leave(lambda: run_search(options), as_json=as_json)
+    leave(lambda: run_search(options), as_json=as_json, recorded_as="tta search")
 
 
 app.command(name="eval")(evaluate)
+app.command()(trace)
+app.command()(cost)
 
 
 def _typed(text: str) -> str:
     """Where the system's encoding is not UTF-8, what was typed arrives as bytes in disguise."""
     return os.fsencode(text).decode("utf-8", "replace")
-
-
-def _leave(run: Callable[[], int], *, as_json: bool) -> NoReturn:
-    try:
-        raise typer.Exit(run())
-    except KeyboardInterrupt:  # typer would leave without a word
-        print_error("interrupted", "KeyboardInterrupt", Exit.INTERRUPTED, as_json=as_json)
-        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tta_llm.cli.exits import Exit
-from tta_llm.cli.output import print_error
+from tta_llm.cli.leaving import leave
 
 __all__ = ["evaluate"]
 
@@ -86,8 +85,4 @@ def evaluate(
         fail_if_worse=fail_if_worse,
         as_json=as_json,
     )
-    try:
-        raise typer.Exit(run_eval(options))
-    except KeyboardInterrupt:  # typer would leave without a word
-        print_error("interrupted", "KeyboardInterrupt", Exit.INTERRUPTED, as_json=as_json)
-        raise typer.Exit(Exit.INTERRUPTED) from None
+    leave(lambda: run_eval(options), as_json=as_json, recorded_as="tta eval")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tta_llm.cli.exits import Exit
-from tta_llm.cli.output import print_error
+from tta_llm.cli.leaving import leave
 
 __all__ = ["route_app"]
 
@@ -84,7 +82,7 @@ def calibrate(
         svg=svg,
         as_json=as_json,
     )
-    _leave_with(lambda: run_calibrate(options), as_json=as_json)
+    leave(lambda: run_calibrate(options), as_json=as_json, recorded_as="tta route calibrate")
 
 
 @route_app.command()
@@ -107,13 +105,8 @@ def explain(
 
     # Where the system's encoding is not UTF-8, what was typed arrives as bytes in disguise.
     prompt = os.fsencode(prompt).decode("utf-8", "replace")
-    _leave_with(lambda: run_explain(prompt, config, as_json=as_json), as_json=as_json)
-
-
-def _leave_with(run: Callable[[], int], *, as_json: bool) -> None:
-    """Run it and exit with its code, or say that it was interrupted."""
-    try:
-        raise typer.Exit(run())
-    except KeyboardInterrupt:  # typer would leave without a word
-        print_error("interrupted", "KeyboardInterrupt", Exit.INTERRUPTED, as_json=as_json)
-        raise typer.Exit(Exit.INTERRUPTED) from None
+    leave(
+        lambda: run_explain(prompt, config, as_json=as_json),
+        as_json=as_json,
+        recorded_as="tta route explain",
+    )

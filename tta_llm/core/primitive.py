@@ -15,8 +15,9 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
-from tta_llm.core import _builders, _joins, _outline, _tasks
+from tta_llm.core import _builders, _joins, _tasks
 from tta_llm.core._checks import at_least
+from tta_llm.core._outline import outline_of
 from tta_llm.core._supervision import mark_public, run_observed, supervise
 from tta_llm.core._tasks import BatchItem
 from tta_llm.core._typing import (
@@ -34,7 +35,9 @@ from tta_llm.core._typing import (
     Shape,
 )
 from tta_llm.core.context import WorkflowContext, require_context
-from tta_llm.observability import configured
+from tta_llm.observability import SpanDetails, configured
+from tta_llm.observability.pictures import draw_mermaid, draw_svg, draw_text
+from tta_llm.observability.runs import Run as Recorded
 
 if TYPE_CHECKING:
     from tta_llm.core.mapping import MapPrimitive
@@ -133,6 +136,13 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
         parts = self.children()
         return bool(parts) and all(part.idempotent for _, part in parts)
 
+    def _span_details(self) -> SpanDetails | None:
+        """Say how its span is named and what it tells, where a convention asks; None for as usual.
+
+        What depends on the input is set on the current span by `execute`.
+        """
+        return None
+
     # ------------------------------------------------------------------------- what it is used by
 
     @property
@@ -202,15 +212,23 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
         call = _batch_call(self, context)
         return _tasks.Pool(call, inputs, max_concurrency, ordered=ordered).outcomes()
 
-    def to_mermaid(self) -> str:
-        """Draw the workflow as a Mermaid flowchart."""
-        return _outline.mermaid(self)
+    def to_mermaid(self, run: Recorded | None = None) -> str:
+        """Draw the workflow as a Mermaid flowchart; of a run, in colours and with its figures."""
+        return draw_mermaid(outline_of(self), run)
+
+    def to_svg(self, run: Recorded | None = None) -> str:
+        """Draw the workflow as an SVG, which needs no service; see `to_mermaid` for a run."""
+        return draw_svg(outline_of(self), run)
 
     def __repr__(self) -> str:
-        return _outline.outline(self)
+        return draw_text(outline_of(self))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/vnd.mermaid": self.to_mermaid()}
+        return {
+            "text/plain": repr(self),
+            "text/vnd.mermaid": self.to_mermaid(),
+            "image/svg+xml": self.to_svg(),
+        }
 
     # ------------------------------------------------------------------------------- operators
 
