@@ -16,7 +16,7 @@ from tests.observability.recorder import Spans
 from tests.observability.test_setup import in_a_fresh_process
 from tta_llm import SequentialPrimitive, WorkflowContext, WorkflowPrimitive, step
 from tta_llm.errors import ServerError
-from tta_llm.observability import JsonFormatter, configured
+from tta_llm.observability import JsonFormatter, configured, logs
 from tta_llm.performance import CachePrimitive
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive
 from tta_llm.testing import MockPrimitive, VirtualClock
@@ -226,6 +226,11 @@ async def test_who_does_not_listen_hears_nothing(caplog: pytest.LogCaptureFixtur
     assert not configured()
     await run(give("a") >> fail("b"))
     assert not [record for record in caplog.records if record.name == LOGGER.name]
+
+
+def test_the_variable_that_remembers_who_listens_has_not_been_renamed() -> None:
+    assert not LOGGER.isEnabledFor(logging.INFO)
+    assert logs.known[logging.INFO] is False
 
 
 def test_an_application_that_sets_no_level_sees_nothing() -> None:

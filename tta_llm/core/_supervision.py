@@ -20,7 +20,7 @@ from tta_llm.core._limits import limits_left
 from tta_llm.core._paths import path_of
 from tta_llm.core._typing import Pieces, Run
 from tta_llm.core.context import WorkflowContext, require_context
-from tta_llm.observability import StepScope, begin, configured, is_followed, measures, names
+from tta_llm.observability import StepScope, begin, configured, is_followed, measures
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -180,7 +180,7 @@ async def _stream_in_span(
 
 
 def _begin(primitive: Any, context: WorkflowContext, outer: Context) -> StepScope:
-    scope = begin(
+    return begin(
         primitive.name,
         type(primitive).__name__,
         primitive._span_details(),
@@ -188,12 +188,10 @@ def _begin(primitive: Any, context: WorkflowContext, outer: Context) -> StepScop
         request=context._origin or context,
         parent=context.parent_span,
         outer=outer,
+        outline=functools.partial(outline_json, primitive),
     )
-    if scope.is_first and not scope.is_dropped and (outline := outline_json(primitive)):
-        scope.span.set_attribute(names.OUTLINE, outline)
-    return scope
 
 
 def _fail(scope: StepScope, error: BaseException, context: WorkflowContext) -> None:
     places = (path_of(error) or "").removeprefix("in ")
-    scope.fail(error, places, limits_left(context))
+    scope.fail(error, places, functools.partial(limits_left, context))

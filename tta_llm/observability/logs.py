@@ -21,6 +21,11 @@ __all__ = ["RunRecord", "heard", "log_end", "log_event"]
 _log = logging.getLogger("tta_llm.workflow")
 _hears = _log.isEnabledFor
 
+# What `isEnabledFor` found out by level, until a level changes: a step costs little more than the
+# two calls behind `heard`. It is Python's own; without it, these are made each time.
+known: dict[int, bool] = getattr(_log, "_cache", {})
+"""Of each level, whether the application listens; what is missing is not known."""
+
 
 def heard() -> bool:
     """Tell whether the application listens to the events of runs."""

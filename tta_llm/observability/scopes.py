@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import Token
 from typing import Protocol
 
@@ -120,7 +120,7 @@ class StepScope:
             self._token = None
 
     def fail(
-        self, error: BaseException, places: str = "", left: Mapping[str, AttributeValue] = {}
+        self, error: BaseException, places: str, left: Callable[[], Mapping[str, AttributeValue]]
     ) -> None:
         """Mark the span with the kind of error.
 
@@ -129,7 +129,7 @@ class StepScope:
         Args:
             error: What the step raised.
             places: Where inside the step it arose.
-            left: What was left of the request's limits, as attributes.
+            left: Gives what is left of the request's limits, as attributes.
         """
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             self.is_cancelled = True
@@ -138,7 +138,7 @@ class StepScope:
         self.error_type = kind = type(error).__qualname__
         if not self.is_dropped:
             path = "/".join(filter(None, (self.path, places)))
-            self.span.set_attributes({names.ERROR_TYPE: kind, names.PATH: path, **left})
+            self.span.set_attributes({names.ERROR_TYPE: kind, names.PATH: path, **left()})
             self.span.set_status(Status(StatusCode.ERROR, kind))
             self._record_where_it_arose(error)
 

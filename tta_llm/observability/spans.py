@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from opentelemetry import context as otel_context
@@ -64,8 +64,19 @@ def begin(
     request: Request,
     parent: Span | None,
     outer: Context,
+    outline: Callable[[], str],
 ) -> StepScope:
-    """Begin a step under the one current in `outer`; a run's first, under `parent` if given."""
+    """Begin a step under the one current in `outer`; a run's first, under `parent` if given.
+
+    Args:
+        name: Of the step.
+        kind: The primitive's class.
+        details: How its span differs from others.
+        request: What it works for.
+        parent: The span to nest the request's run under.
+        outer: The context of OpenTelemetry's that it begins in.
+        outline: Gives the workflow as JSON, for a run's first span; empty for none.
+    """
     around = current_step(outer)
     if parent is not None and (around is None or around.request is not request):
         around, outer = None, trace.set_span_in_context(parent, outer)
@@ -73,14 +84,18 @@ def begin(
     if current.tracer is None or _is_dropped(around, outer, request, parent):
         span: Span = trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())
     else:
-        span = _started(current.tracer, name, details, _attributes(kind, request, around), outer)
+        span = _started(
+            current.tracer, name, details, _attributes(kind, request, around, outline), outer
+        )
         outer = trace.set_span_in_context(span, outer)
     run = (RunRecord() if heard() else None) if around is None else around.run
     may_tell = Capture.SPAN in current.capture
     return StepScope(name, span, outer, request=request, around=around, run=run, may_tell=may_tell)
 
 
-def _attributes(kind: str, request: Request, around: StepScope | None) -> dict[str, AttributeValue]:
+def _attributes(
+    kind: str, request: Request, around: StepScope | None, outline: Callable[[], str]
+) -> dict[str, AttributeValue]:
     attributes: dict[str, AttributeValue] = {
         names.PRIMITIVE: kind,
         names.CORRELATION_ID: request.correlation_id,
@@ -89,6 +104,8 @@ def _attributes(kind: str, request: Request, around: StepScope | None) -> dict[s
         attributes[names.WORKFLOW_ID] = request.workflow_id
     if around is None:
         attributes[names.VERSION] = telemetry().version
+        if workflow := outline():
+            attributes[names.OUTLINE] = workflow
     elif around.retries:
         attributes[names.ATTEMPT] = around.retries + 1
     return attributes

@@ -6,6 +6,7 @@ ns and nothing else is called.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from importlib import metadata
@@ -18,7 +19,7 @@ from tta_llm.observability import conventions, names
 from tta_llm.observability.contents import Capture, capture
 from tta_llm.observability.gauges import observe
 from tta_llm.observability.labels import Labels
-from tta_llm.observability.logs import heard
+from tta_llm.observability.logs import heard, known
 from tta_llm.observability.metrics import ModelInstruments
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "measures",
     "telemetry",
 ]
+
+_INFO, _remembered = logging.INFO, known.get
 
 
 def configured() -> bool:
@@ -39,7 +42,7 @@ def configured() -> bool:
     return (
         trace._TRACER_PROVIDER is not None
         or metrics_internal._METER_PROVIDER is not None
-        or heard()
+        or (_remembered(_INFO) is not False and heard())
     )
 
 
