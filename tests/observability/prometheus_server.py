@@ -20,8 +20,8 @@ PROGRAM = shutil.which("prometheus")
 _SETTINGS = """
 scrape_configs:
   - job_name: application
-    scrape_interval: 200ms
-    scrape_timeout: 200ms
+    scrape_interval: 1s
+    scrape_timeout: 1s
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
 

@@ -167,6 +167,20 @@ def test_the_applications_own_set_up_is_never_replaced(spans: Spans) -> None:
         configure(console=True)
 
 
+def test_listening_to_the_log_is_no_set_up() -> None:
+    told = in_a_fresh_process(
+        PREPARED
+        + """
+import logging
+logging.basicConfig(level=logging.INFO)
+assert work() == "X"
+with configure(console=True):
+    print(work())
+"""
+    )
+    assert told.strip() == "X"
+
+
 def test_nothing_to_set_up_is_an_error() -> None:
     with pytest.raises(ValueError, match="give otlp=, prometheus=, console= or local="):
         configure()

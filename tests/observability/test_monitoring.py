@@ -49,7 +49,7 @@ def application(collector: str) -> Iterator[int]:
     assert run.returncode == 0
 
 
-def until(holds: Callable[[], Any], patience: float = 20) -> None:
+def until(holds: Callable[[], Any], patience: float = 40) -> None:
     give_up = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < give_up, "what was waited for didn't come"
@@ -83,7 +83,7 @@ def test_a_query_of_the_documentation_gives_numbers_as_it_stands(
     query: str, prometheus: Prometheus
 ) -> None:
     def has_numbers() -> bool:
-        assert prometheus.series("up == 1"), "the application ended"
+        assert prometheus.series("max_over_time(up[20s]) == 1"), "the application ended"
         told = prometheus.series(query)
         return bool(told) and all(math.isfinite(figure) for _, figure in told)
 

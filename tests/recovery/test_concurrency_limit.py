@@ -233,8 +233,8 @@ async def test_a_refusal_is_told(spans: Spans) -> None:
     with pytest.raises(ConcurrencyLimitError):
         await limited.execute("a", WorkflowContext())
     limiter.release(1)
-    (event,) = spans.one("ConcurrencyLimitPrimitive").events
-    assert event.name == "tta.refused"
+    event, error = spans.one("ConcurrencyLimitPrimitive").events
+    assert (event.name, error.name) == ("tta.refused", "exception")
     assert dict(event.attributes or {}) == {"target": "gpu", "reason": "concurrency"}
 
 

@@ -18,6 +18,8 @@ from tta_llm.observability.telemetry import (
     configured,
     measures,
     telemetry,
+)
+from tta_llm.observability.telling import (
     tell,
     tell_cache,
     tell_choice,

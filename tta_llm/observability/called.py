@@ -17,6 +17,7 @@ __all__ = ["Called", "bounded", "labels_of", "request_attributes", "span_details
 
 _HOMES = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com"}
 _PORTS = {"http": 80, "https": 443}
+# Parameters that a ChatRequest has no field for, by the names that most vendors have for them.
 _EXTRA = {
     "frequency_penalty": conventions.FREQUENCY_PENALTY,
     "n": conventions.CHOICES,

@@ -28,7 +28,7 @@ from tta_llm.observability.redaction import Redaction, set_redaction
 from tta_llm.observability.runs.exporter import RunProcessor
 from tta_llm.observability.runs.opening import store_file
 from tta_llm.observability.runs.store import RunStore
-from tta_llm.observability.telemetry import configured
+from tta_llm.observability.telemetry import measures, telemetry
 
 __all__ = ["Configured", "configure"]
 
@@ -109,7 +109,7 @@ def configure(
             "there is nothing to set up: give otlp=, prometheus=, console= or local=, "
             "such as local=True"
         )
-    if configured():
+    if measures() or telemetry().tracer is not None:
         raise RuntimeError(
             "OpenTelemetry is set up already, and a process may do so once: add the exporter to "
             "the provider that is there, as docs/guides/monitoring.md shows"

@@ -58,9 +58,9 @@ PROVIDERS = {
 }
 """What the conventions call providers that we call something else."""
 
-CALL_SECONDS_BUCKETS = tuple(round(0.01 * 2**power, 2) for power in range(14))
+CALL_SECONDS_BUCKETS: tuple[float, ...] = tuple(round(0.01 * 2**power, 2) for power in range(14))
 """The conventions' own: 10 ms to 82 s."""
-TOKEN_BUCKETS = tuple(4**power for power in range(14))
+TOKEN_BUCKETS: tuple[int, ...] = tuple(4**power for power in range(14))
 """The conventions' own: 1 to 67 million."""
 
 

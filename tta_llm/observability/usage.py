@@ -27,6 +27,11 @@ _USED = {
     conventions.CACHE_WRITE: "cache_write_tokens",
     conventions.REASONING_TOKENS: "reasoning_tokens",
 }
+_ALWAYS = {
+    conventions.CHAT: (conventions.INPUT_TOKENS, conventions.OUTPUT_TOKENS),
+    conventions.EMBEDDINGS: (conventions.INPUT_TOKENS,),
+}
+"""Those that stand on a span even when they are none."""
 _TEXTS = (TextPart, ReasoningPart, ToolCall, ToolResult)
 
 
@@ -61,20 +66,15 @@ def tell_usage(
 
 
 def _used(operation: str, usage: Usage, cost_usd: float | None) -> dict[str, Any]:
-    told: dict[str, Any] = {name: getattr(usage, field) for name, field in _USED.items()}
-    told = {
-        name: count for name, count in told.items() if count or name in _ALWAYS.get(operation, ())
+    counts = {name: getattr(usage, field) for name, field in _USED.items()}
+    always = _ALWAYS.get(operation, ())
+    told: dict[str, Any] = {
+        name: count for name, count in counts.items() if count or name in always
     }
     if usage.estimated:
         told[names.ESTIMATED] = True
     told |= {names.COST_UNKNOWN: True} if cost_usd is None else {names.COST: cost_usd}
     return told
-
-
-_ALWAYS = {
-    conventions.CHAT: (conventions.INPUT_TOKENS, conventions.OUTPUT_TOKENS),
-    conventions.EMBEDDINGS: (conventions.INPUT_TOKENS,),
-}
 
 
 def _added(span: Span, told: dict[str, Any]) -> dict[str, Any]:

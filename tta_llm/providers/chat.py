@@ -211,8 +211,7 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
                     call.arrived(event)
                     if not isinstance(event, Finish):
                         yield event
-            call.answered(builder.build())
-            for event in self._ending(request, builder, account):
+            for event in self._ending(request, builder, account, call):
                 yield event
 
     def continuing(self, input_data: ChatInput, text: str) -> ChatRequest | None:
@@ -252,11 +251,12 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         return replace(response, parsed=parsed, cost_usd=cost_usd)
 
     def _ending(
-        self, request: ChatRequest, builder: ResponseBuilder, account: Account
+        self, request: ChatRequest, builder: ResponseBuilder, account: Account, call: ModelCall
     ) -> Iterator[StreamEvent]:
         """Give the Finish event, completed, once the whole answer is known to be sound."""
         response, finish, usage = builder.build(), builder.finish, builder.usage
         assert finish is not None
+        call.answered(response)
         if usage is None or usage == UNKNOWN_USAGE:
             usage = estimated_usage(request, builder.written)
             yield UsageEvent(usage)

@@ -95,7 +95,7 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
         """
         texts = _texts(input_data)
         vectors = np.empty((len(texts), self.dimensions), np.float32)
-        with model_call(conventions.EMBEDDINGS, self, partial(self._told, context)):
+        with model_call(conventions.EMBEDDINGS, self, partial(self._span_facts, context)):
             for start in range(0, len(texts), self._batch_size):
                 batch = texts[start : start + self._batch_size]
                 vectors[start : start + len(batch)] = self._units(
@@ -106,7 +106,7 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
     async def aclose(self) -> None:
         """Close what the running loop holds open; the embedder can be used again afterwards."""
 
-    def _told(self, context: WorkflowContext) -> dict[str, float]:
+    def _span_facts(self, context: WorkflowContext) -> dict[str, float]:
         return {**limits_left(context), conventions.DIMENSIONS: self.dimensions}
 
     def _span_details(self) -> SpanDetails:
