@@ -138,10 +138,18 @@ def _ended(node: SpanNode) -> str:
     if span.state != "failed":
         return span.state
     kind = span.text(names.ERROR_TYPE) or "failed"
-    arose_inside = any(child.record.error for child in node.children)
-    place = "" if arose_inside else span.text(names.PATH)
-    left = "" if arose_inside else _left(span)
-    return kind + (f" at {place}" if place else "") + left
+    if any(child.record.error for child in node.children):  # it arose inside
+        return kind
+    place = span.text(names.PATH)
+    return kind + (f" at {place}" if place else "") + _line_of_code(span) + _left(span)
+
+
+def _line_of_code(span: SpanRecord) -> str:
+    for each in span.events:
+        function = each.attributes.get(names.CODE_FUNCTION)
+        if each.name == names.EXCEPTION and function:
+            return f" (in {function}, line {each.attributes.get(names.CODE_LINE)})"
+    return ""
 
 
 def _left(span: SpanRecord) -> str:

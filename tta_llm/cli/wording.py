@@ -36,6 +36,8 @@ def dollars(amount: float) -> str:
     """Say an amount, small ones with more places."""
     if amount >= 1 or not amount:
         return f"${amount:,.2f}"
+    if amount < 0.000001:
+        return "<$0.000001"
     return f"${amount:.4f}" if amount >= 0.01 else f"${amount:.6f}"
 
 
