@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -27,6 +28,8 @@ settings.register_profile(
 
 def pytest_configure() -> None:
     forbid_network()
+    # As in an application that doesn't listen; the tests that do say so.
+    logging.getLogger("tta_llm.workflow").setLevel(logging.WARNING)
     # A developer's own keys must change nothing here, nor in the processes that tests start.
     for name in [name for name in os.environ if name.endswith("_API_KEY")]:
         del os.environ[name]

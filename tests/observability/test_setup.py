@@ -80,13 +80,11 @@ def test_importing_and_running_sets_up_nothing_and_makes_no_instrument() -> None
         from opentelemetry import metrics, trace
         before = (type(trace.get_tracer_provider()), type(metrics.get_meter_provider()))
         import tta_llm
-        from tta_llm.observability import telemetry as module
-        from tta_llm.observability import telemetry
         (tta_llm.step(str.strip) >> str.upper).run("x")
         after = (type(trace.get_tracer_provider()), type(metrics.get_meter_provider()))
         assert before == after, after
         import sys
-        assert not sys.modules["tta_llm.observability.telemetry"]._known, "an instrument was made"
+        assert sys.modules["tta_llm.observability.telemetry"]._current is None  # no instrument
         assert not logging.getLogger().handlers
         """)
 

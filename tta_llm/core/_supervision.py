@@ -15,9 +15,11 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from tta_llm.core._clockwork import out_of_time, stop_at
-from tta_llm.core._typing import Pieces
+from tta_llm.core._limits import limits_left
+from tta_llm.core._paths import path_of
+from tta_llm.core._typing import Pieces, Run
 from tta_llm.core.context import WorkflowContext, require_context
-from tta_llm.observability import SpanDetails, SpanScope, configured, names, telemetry
+from tta_llm.observability import StepScope, begin, configured, is_followed, measures
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,8 +68,8 @@ def public_execute(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
             return run(self, input_data, context)
         if context._deadline != context._armed:
             return _run_in_time(self, input_data, context)
-        if configured():
-            return run_observed(self, input_data, context)
+        if configured() and _is_followed(context):
+            return _run_in_span(self, self._run, input_data, context)
         return run(self, input_data, context)
 
     return mark_public(execute)
@@ -83,38 +85,58 @@ def public_stream(pieces: Callable[..., Pieces]) -> Callable[..., Pieces]:
         if type(self).stream is not stream:
             return pieces(self, input_data, context)
         if context._deadline != context._armed:
-            return _stream_in_time(self, input_data, context)
+            return stream_observed(self, _pieces_in_time(self, input_data, context), context)
         return stream_observed(self, pieces(self, input_data, context), context)
 
     return mark_public(stream)
 
 
-async def _run_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Any:
+def _run_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Awaitable[Any]:
     when, armed = cast("float", context._deadline), context._with_clock_armed()
     told = out_of_time(primitive.name, context.remaining_seconds())
-    return await stop_at(when, context.clock, told, run_observed, primitive, input_data, armed)
+    work = functools.partial(stop_at, when, context.clock, told, primitive._run)
+    return _observed(primitive, work, input_data, armed)
 
 
-async def run_observed(primitive: Any, input_data: Any, context: WorkflowContext) -> Any:
+def observed(context: WorkflowContext) -> bool:
+    """Tell whether anybody learns of the steps that begin here; ask `configured` before."""
+    return measures() or _is_followed(context)
+
+
+def _is_followed(context: WorkflowContext) -> bool:
+    return is_followed(context._origin or context, context.parent_span)
+
+
+def run_observed(primitive: Any, input_data: Any, context: WorkflowContext) -> Awaitable[Any]:
     """Run a step's own code in a span, if anybody listens."""
-    if not configured():
-        return await primitive._run(input_data, context)
-    scope = _start_span(primitive, context, otel_context.get_current())
+    return _observed(primitive, primitive._run, input_data, context)
+
+
+def _observed(
+    primitive: Any, work: Run, input_data: Any, context: WorkflowContext
+) -> Awaitable[Any]:
+    if configured() and _is_followed(context):
+        return _run_in_span(primitive, work, input_data, context)
+    return work(input_data, context)
+
+
+async def _run_in_span(primitive: Any, work: Run, input_data: Any, context: WorkflowContext) -> Any:
+    scope = _begin(primitive, context, otel_context.get_current())
     scope.enter()
     try:
-        return await primitive._run(input_data, context)
+        return await work(input_data, context)
     except BaseException as error:
-        scope.fail(error)
+        _fail(scope, error, context)
         raise
     finally:
         scope.leave()
         scope.end()
 
 
-async def _stream_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Pieces:
+async def _pieces_in_time(primitive: Any, input_data: Any, context: WorkflowContext) -> Pieces:
     when, armed = cast("float", context._deadline), context._with_clock_armed()
     told = out_of_time(primitive.name, context.remaining_seconds())
-    pieces = stream_observed(primitive, primitive._pieces(input_data, armed), armed)
+    pieces = primitive._pieces(input_data, armed)
     try:
         while True:
             try:
@@ -128,16 +150,16 @@ async def _stream_in_time(primitive: Any, input_data: Any, context: WorkflowCont
 
 def stream_observed(primitive: Any, pieces: Pieces, context: WorkflowContext) -> Pieces:
     """Yield a step's pieces under a span, if anybody listens."""
-    if not configured():
-        return pieces
-    # The first piece may be asked for by the step after this one, under that one's span.
-    return _stream_in_span(primitive, pieces, context, otel_context.get_current())
+    if configured() and _is_followed(context):
+        # The first piece may be asked for by the step after this one, under that one's span.
+        return _stream_in_span(primitive, pieces, context, otel_context.get_current())
+    return pieces
 
 
 async def _stream_in_span(
     primitive: Any, pieces: Pieces, context: WorkflowContext, outer: Context
 ) -> Pieces:
-    scope = _start_span(primitive, context, outer)
+    scope = _begin(primitive, context, outer)
     try:
         while True:
             scope.enter()  # between pieces the consumer's own span is current
@@ -149,30 +171,25 @@ async def _stream_in_span(
                 scope.leave()
             yield piece
     except BaseException as error:
-        scope.fail(error)
+        _fail(scope, error, context)
         raise
     finally:
         await pieces.aclose()
         scope.end()
 
 
-def _start_span(primitive: Any, context: WorkflowContext, outer: Context) -> SpanScope:
-    attributes: dict[str, Any] = {
-        names.PRIMITIVE: type(primitive).__name__,
-        names.CORRELATION_ID: context.correlation_id,
-    }
-    if context.workflow_id is not None:
-        attributes[names.WORKFLOW_ID] = context.workflow_id
-    details = primitive._span_details() or SpanDetails(primitive.name)
-    attributes |= details.attributes
-    if details.name != primitive.name:
-        attributes[names.PRIMITIVE_NAME] = primitive.name
-    # The context that came first stands for the request in all that were made of it.
-    return telemetry().start(
-        details.name,
-        attributes,
+def _begin(primitive: Any, context: WorkflowContext, outer: Context) -> StepScope:
+    return begin(
+        primitive.name,
+        type(primitive).__name__,
+        primitive._span_details(),
+        # The context that came first stands for the request in all that were made of it.
         request=context._origin or context,
         parent=context.parent_span,
         outer=outer,
-        kind=details.kind,
     )
+
+
+def _fail(scope: StepScope, error: BaseException, context: WorkflowContext) -> None:
+    places = (path_of(error) or "").removeprefix("in ")
+    scope.fail(error, places, limits_left(context))

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar, cast, overload
 
-from opentelemetry import trace
-
 from tta_llm.core import _joins
 from tta_llm.core._functions import runner
 from tta_llm.core._paths import add_place
@@ -17,7 +15,7 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step, checked_function
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import CompositionError, UnknownRouteError
-from tta_llm.observability import configured, names
+from tta_llm.observability import tell_choice
 
 __all__ = ["ConditionalPrimitive", "RouterPrimitive"]
 
@@ -275,8 +273,7 @@ class RouterPrimitive(_Choice[In, Out]):
             if self.default is None:
                 raise UnknownRouteError(route, self.routes)
             route = self.default
-        if configured():
-            trace.get_current_span().set_attribute(names.CHOICE, route)
+        tell_choice(self.name, route)
         return f"route {route!r}", self.routes[route]
 
     def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 from tta_llm.core import _builders, _tasks
 from tta_llm.core._checks import at_least, one_of
 from tta_llm.core._paths import add_place, carry_left
-from tta_llm.core._supervision import run_observed
+from tta_llm.core._supervision import observed, run_observed
 from tta_llm.core._typing import A, B, C
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
@@ -101,9 +101,9 @@ class MapPrimitive(WorkflowPrimitive[Iterable[A] | AsyncIterable[A], list[B]]):
         return [results[index] for index in range(len(results))]
 
     def _call(self, context: WorkflowContext) -> Callable[[Any], Awaitable[Any]]:
-        run = (
-            functools.partial(run_observed, self.primitive) if configured() else self.primitive._run
-        )
+        run = self.primitive._run
+        if configured() and observed(context):
+            run = functools.partial(run_observed, self.primitive)
         return lambda item: run(item, context)
 
     def children(self) -> Sequence[tuple[str, WorkflowPrimitive[Any, Any]]]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, cast, overload
 from tta_llm.core import _builders, _joins, _tasks
 from tta_llm.core._checks import at_least, listed, one_of
 from tta_llm.core._paths import add_place
-from tta_llm.core._supervision import run_observed
+from tta_llm.core._supervision import observed, run_observed
 from tta_llm.core._typing import (
     A,
     AsyncContextFunction,
@@ -135,10 +135,10 @@ class ParallelPrimitive(WorkflowPrimitive[In, Out]):
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the branches at the same time."""
-        if not configured():
-            return cast("Out", await self._run_branches(_run_branch, input_data, context))
-        with Timed(telemetry().parallel_total):
-            return cast("Out", await self._run_branches(_run_measured, input_data, context))
+        if configured() and observed(context):
+            with Timed(telemetry().parallel_total):
+                return cast("Out", await self._run_branches(_run_measured, input_data, context))
+        return cast("Out", await self._run_branches(_run_branch, input_data, context))
 
     async def _run_branches(self, run: _RunBranch, input_data: In, context: WorkflowContext) -> Any:
         branches = zip(self._labels, self.branches, strict=True)
@@ -218,8 +218,9 @@ async def _run_branch(
 async def _run_measured(
     label: str, branch: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
 ) -> Any:
+    current = telemetry()
     try:
-        with Timed(telemetry().parallel_branch, {names.BRANCH: label}):
+        with Timed(current.parallel_branch, current.about(names.BRANCH, label)):
             return await run_observed(branch, input_data, context)
     except BaseException as error:
         add_place(error, f"branch {label!r}")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 from tta_llm.core import _builders, _joins
 from tta_llm.core._checks import listed
 from tta_llm.core._paths import add_place
 from tta_llm.core._streams import begun
-from tta_llm.core._supervision import run_observed, stream_observed
+from tta_llm.core._supervision import observed, run_observed, stream_observed
 from tta_llm.core._typing import In, Out, Pieces, Run, Shape
 from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
@@ -77,10 +77,11 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
 
     async def execute(self, input_data: In, context: WorkflowContext) -> Out:
         """Run the steps in order."""
-        if not configured():
-            return cast("Out", await self._run_through(self._runs, input_data, context))
-        with Timed(telemetry().sequential_total):
-            return cast("Out", await self._run_through(self._measured_runs, input_data, context))
+        if configured() and observed(context):
+            with Timed(telemetry().sequential_total):
+                measured = await self._run_through(self._measured_runs, input_data, context)
+                return cast("Out", measured)
+        return cast("Out", await self._run_through(self._runs, input_data, context))
 
     async def _run_through(self, runs: Sequence[Run], value: Any, context: WorkflowContext) -> Any:
         remaining = iter(runs)
@@ -94,27 +95,30 @@ class SequentialPrimitive(WorkflowPrimitive[In, Out]):
 
     def stream(self, input_data: In, context: WorkflowContext) -> Pieces:
         """Stream the last step that makes pieces, through the steps that can transform them."""
-        pieces = self._stream_through(input_data, context)
-        return _timed(pieces, Timed(telemetry().sequential_total)) if configured() else pieces
+        if configured() and observed(context):
+            pieces = self._stream_through(input_data, context, _open_measured, self._measured_runs)
+            return _timed(pieces, Timed(telemetry().sequential_total))
+        return self._stream_through(input_data, context, _open, self._runs)
 
-    async def _stream_through(self, input_data: In, context: WorkflowContext) -> Pieces:
+    async def _stream_through(
+        self, input_data: In, context: WorkflowContext, open_: _Open, runs: Sequence[Run]
+    ) -> Pieces:
         first = self._first_streamed
         source, *transforms = self.steps[first:]
-        head = self._measured_runs if configured() else self._runs
         if source._streams:
-            value = await self._run_through(head[:first], input_data, context)
-            pieces = _open(source, source._pieces(value, context), context)
+            value = await self._run_through(runs[:first], input_data, context)
+            pieces = open_(source, source._pieces(value, context), context)
         else:
-            pieces = _just(await self._run_through(head[: first + 1], input_data, context))
+            pieces = _just(await self._run_through(runs[: first + 1], input_data, context))
         frames = [_frame(pieces)]
         async with AsyncExitStack() as opened:
             opened.push_async_callback(pieces.aclose)
             try:
                 for part in transforms:
-                    if configured():
+                    if open_ is _open_measured:
                         # Otherwise a step would have a span although nothing ever reached it.
                         _, pieces = await begun(pieces)
-                    pieces = _open(part, part.transform(pieces, context), context)
+                    pieces = open_(part, part.transform(pieces, context), context)
                     opened.push_async_callback(pieces.aclose)
                     frames.append(_frame(pieces))
                 async for piece in pieces:
@@ -163,7 +167,7 @@ def _last_name(part: WorkflowPrimitive[Any, Any]) -> str:
 async def _run_measured(
     part: WorkflowPrimitive[Any, Any], value: Any, context: WorkflowContext
 ) -> Any:
-    with Timed(telemetry().sequential_step, {names.STEP: part.name}):
+    with _timed_step(part):
         return await run_observed(part, value, context)
 
 
@@ -171,11 +175,22 @@ async def _just(value: Any) -> Pieces:
     yield value
 
 
-def _open(part: WorkflowPrimitive[Any, Any], pieces: Pieces, context: WorkflowContext) -> Pieces:
-    if not configured():
-        return pieces
-    timed = Timed(telemetry().sequential_step, {names.STEP: part.name})
-    return _timed(stream_observed(part, pieces, context), timed)
+_Open: TypeAlias = Callable[[WorkflowPrimitive[Any, Any], Pieces, WorkflowContext], Pieces]
+
+
+def _open(_: WorkflowPrimitive[Any, Any], pieces: Pieces, __: WorkflowContext) -> Pieces:
+    return pieces
+
+
+def _open_measured(
+    part: WorkflowPrimitive[Any, Any], pieces: Pieces, context: WorkflowContext
+) -> Pieces:
+    return _timed(stream_observed(part, pieces, context), _timed_step(part))
+
+
+def _timed_step(part: WorkflowPrimitive[Any, Any]) -> Timed:
+    current = telemetry()
+    return Timed(current.sequential_step, current.about(names.STEP, part.name))
 
 
 async def _timed(pieces: Pieces, timed: Timed) -> Pieces:

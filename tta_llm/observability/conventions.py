@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 CHAT = "chat"
 EMBEDDINGS = "embeddings"
+RERANK = "rerank"
+"""The conventions have no such operation, so it has no metrics of theirs."""
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
@@ -22,6 +24,10 @@ TEMPERATURE = "gen_ai.request.temperature"
 TOP_P = "gen_ai.request.top_p"
 STOP = "gen_ai.request.stop_sequences"
 SEED = "gen_ai.request.seed"
+TOP_K = "gen_ai.request.top_k"
+FREQUENCY_PENALTY = "gen_ai.request.frequency_penalty"
+PRESENCE_PENALTY = "gen_ai.request.presence_penalty"
+CHOICES = "gen_ai.request.choice.count"
 REASONING = "gen_ai.request.reasoning.level"
 OUTPUT_TYPE = "gen_ai.output.type"
 DIMENSIONS = "gen_ai.embeddings.dimension.count"
@@ -109,7 +115,7 @@ SEMCONV_1_41 = Profile(
     first_chunk=f"{_CALL}.time_to_first_chunk",
     per_chunk=f"{_CALL}.time_per_output_chunk",
 )
-"""The conventions 1.41, as opentelemetry-util-genai 1.3b0 emits them and today's dashboards read."""
+"""Version 1.41, as opentelemetry-util-genai 1.3b0 emits it and the dashboards of today read it."""
 
 GENAI_0_1 = Profile(
     durations={CHAT: f"{_CHAT}.duration", EMBEDDINGS: f"{_EMBEDDINGS}.duration"},

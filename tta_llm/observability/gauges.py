@@ -12,6 +12,7 @@ from typing import Protocol
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from tta_llm.observability import names
+from tta_llm.observability.labels import Labels
 
 __all__ = ["Watched", "observe", "watch", "watched"]
 
@@ -48,19 +49,20 @@ def watched() -> list[Watched]:
         return list(_watched)
 
 
-def observe(meter: Meter) -> None:
+def observe(meter: Meter, labels: Labels) -> None:
     """Make the instruments that read what is watched."""
     for name, description in names.GAUGES.items():
-        meter.create_observable_gauge(name, [_reader(name)], description=description)
+        meter.create_observable_gauge(name, [_reader(name, labels)], description=description)
 
 
-def _reader(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _reader(name: str, labels: Labels) -> Callable[[CallbackOptions], Iterable[Observation]]:
     return lambda _: [
-        Observation(figure, {names.TARGET: target}) for target, figure in _figures(name).items()
+        Observation(figure, {names.TARGET: target})
+        for target, figure in _figures(name, labels).items()
     ]
 
 
-def _figures(name: str) -> dict[str, float]:
+def _figures(name: str, labels: Labels) -> dict[str, float]:
     """Give one figure for each target.
 
     Several guards may be about targets of one name, as when each request builds its own model. A
@@ -71,7 +73,7 @@ def _figures(name: str) -> dict[str, float]:
     for thing in watched():
         figure = _figure(thing, name)
         if figure is not None:
-            target = thing.name
+            target = labels.bounded(names.TARGET, thing.name)
             before = figures.get(target)
             figures[target] = figure if before is None else _joint(name, before, figure)
     return figures

@@ -47,26 +47,25 @@ class ModelInstruments:
         )
 
     def count_tokens(
-        self, operation: str, usage: Usage | None, modality: str, labels: Mapping[str, Any]
+        self, operation: str, usage: Usage, modality: str, labels: Mapping[str, Any]
     ) -> None:
         """Measure the tokens of a call.
 
         Args:
-            operation: `chat` or `embeddings`.
-            usage: What the provider told; None when it told nothing.
+            operation: `chat` or `embeddings`; of others the tokens have no metric.
+            usage: What the provider told.
             modality: Of the input: `text`, or `unknown` where there is more than text.
             labels: What the call is known by.
         """
-        for metric, instrument in self._tokens[operation]:
+        for metric, instrument in self._tokens.get(operation, ()):
             told: dict[str, Any] = {**labels}
             if metric.token_type is not None:
                 told[conventions.TOKEN_TYPE] = metric.token_type
             if isinstance(instrument, Counter):
-                written = metric.counts in ("output_tokens", "reasoning_tokens")
-                known = "text" if written else modality
-                told[conventions.MODALITY] = known if usage else "unknown"
-                instrument.add(getattr(usage or _NONE, metric.counts), told)
-            elif usage is not None:
+                is_written = metric.counts in ("output_tokens", "reasoning_tokens")
+                told[conventions.MODALITY] = "text" if is_written else modality
+                instrument.add(getattr(usage, metric.counts), told)
+            else:
                 instrument.record(getattr(usage, metric.counts), told)
 
     def count_dollars(self, provider: str, model: str, cost_usd: float | None) -> None:
@@ -96,6 +95,3 @@ class ModelInstruments:
                 name, unit, description, explicit_bucket_boundaries_advisory=boundaries
             )
         return made
-
-
-_NONE = Usage()

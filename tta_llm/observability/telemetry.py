@@ -6,52 +6,51 @@ ns and nothing else is called.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping
-from contextvars import Token
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
-from opentelemetry.context import Context
 from opentelemetry.metrics import _internal as metrics_internal
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
-from opentelemetry.util.types import AttributeValue
 
-from tta_llm.observability import names
+from tta_llm.observability import conventions, names
+from tta_llm.observability.contents import Capture, capture
 from tta_llm.observability.gauges import observe
+from tta_llm.observability.labels import Labels
+from tta_llm.observability.logs import heard, log_event
+from tta_llm.observability.metrics import ModelInstruments
+from tta_llm.observability.scopes import current_step
 
 __all__ = [
-    "SpanDetails",
-    "SpanScope",
     "Telemetry",
     "Timed",
     "configured",
+    "measures",
     "telemetry",
     "tell",
     "tell_cache",
+    "tell_choice",
+    "tell_route_saving",
+    "tell_wait",
 ]
-
-_REQUEST = otel_context.create_key("tta-llm-request")
 
 
 def configured() -> bool:
-    """Tell whether the application has set up a tracer or a meter provider.
+    """Tell whether anybody listens: the application set up a tracer, a meter or logging of runs.
 
     The public getters read the environment each time, at 0.8 µs a call; a step costs a tenth of
     that. So the variables behind them are read here, and a test tells when they are renamed.
     """
-    return trace._TRACER_PROVIDER is not None or metrics_internal._METER_PROVIDER is not None
+    return (
+        trace._TRACER_PROVIDER is not None
+        or metrics_internal._METER_PROVIDER is not None
+        or heard()
+    )
 
 
-class SpanDetails(NamedTuple):
-    """How a primitive's span differs from others, as conventions ask of a model's."""
-
-    name: str
-    kind: SpanKind = SpanKind.INTERNAL
-    attributes: Mapping[str, AttributeValue] = {}
+def measures() -> bool:
+    """Tell whether a meter provider is set up."""
+    return metrics_internal._METER_PROVIDER is not None
 
 
 class Telemetry:
@@ -60,8 +59,15 @@ class Telemetry:
     def __init__(self, tracer_provider: Any, meter_provider: Any) -> None:
         self.providers: tuple[Any, Any] = (tracer_provider, meter_provider)
         version = metadata.version("tta-llm")
-        self.tracer: trace.Tracer = trace.get_tracer("tta_llm", version, tracer_provider)
-        meter = metrics.get_meter("tta_llm", version, meter_provider)
+        self.tracer: trace.Tracer | None = (
+            None if tracer_provider is None else tracer_provider.get_tracer("tta_llm", version)
+        )
+        """None while no tracer provider is set up."""
+        # Without a provider the API's own would keep the instruments, and make them once more when
+        # there is one.
+        meter: metrics.Meter = (meter_provider or metrics.NoOpMeterProvider()).get_meter(
+            "tta_llm", version
+        )
         self.sequential_step: metrics.Histogram = _seconds(
             meter, "sequential_step_duration", "One step of a sequence"
         )
@@ -86,24 +92,23 @@ class Telemetry:
         self.cache_dollars: metrics.Counter = meter.create_counter(
             "cache_saved_dollars", description="What the models of those answers cost"
         )
-        observe(meter)
+        self.choices: metrics.Counter = meter.create_counter(
+            "router_choices", description="Which routes routers took"
+        )
+        self.route_dollars: metrics.Counter = meter.create_counter(
+            "router_saved_dollars", description="What the dearest routes would have cost besides"
+        )
+        self.waits: metrics.Histogram = _seconds(
+            meter, "limiter_wait_duration", "How long calls waited for their turn"
+        )
+        self.models: ModelInstruments = ModelInstruments(meter, conventions.profile())
+        self.capture: Capture = capture()
+        self.labels: Labels = Labels()
+        observe(meter, self.labels)
 
-    def start(
-        self,
-        name: str,
-        attributes: dict[str, Any],
-        *,
-        request: object,
-        parent: Span | None,
-        outer: Context,
-        kind: SpanKind = SpanKind.INTERNAL,
-    ) -> SpanScope:
-        """Start a span under the one current in `outer`; a run's first, under `parent` if given."""
-        if parent is not None and outer.get(_REQUEST) is not request:
-            outer = trace.set_span_in_context(parent, outer)
-        span = self.tracer.start_span(name, outer, kind, attributes)
-        inner = otel_context.set_value(_REQUEST, request, trace.set_span_in_context(span, outer))
-        return SpanScope(span, inner)
+    def about(self, label: str, value: str) -> dict[str, Any]:
+        """Give a label with its value, or `other` when it has had too many."""
+        return {label: self.labels.bounded(label, value)}
 
 
 def _seconds(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
@@ -130,55 +135,29 @@ class Timed:
         self._histogram.record(time.perf_counter() - self._begun, self._attributes)
 
 
-class SpanScope:
-    """A started span, current between `enter` and `leave`, over at `end`."""
-
-    __slots__ = ("_context", "_token", "span")
-
-    def __init__(self, span: Span, context: Context) -> None:
-        self.span: Span = span
-        self._context = context
-        self._token: Token[Context] | None = None
-
-    def enter(self) -> None:
-        """Make the span the current one."""
-        self._token = otel_context.attach(self._context)
-
-    def leave(self) -> None:
-        """Make the span before it the current one again."""
-        if self._token is not None:
-            otel_context.detach(self._token)
-            self._token = None
-
-    def fail(self, error: BaseException) -> None:
-        """Mark the span with the kind of error; its text may hold contents and stays out."""
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
-            self.span.set_attribute(names.CANCELLED, value=True)
-            return
-        kind = type(error).__qualname__
-        self.span.set_attribute(names.ERROR_TYPE, kind)
-        self.span.set_status(Status(StatusCode.ERROR, kind))
-
-    def end(self) -> None:
-        """Close the span."""
-        self.span.end()
-
-
-_known: dict[tuple[int, int], Telemetry] = {}
+_current: Telemetry | None = None
 
 
 def telemetry() -> Telemetry:
     """Give the instruments of the providers that are set up now."""
-    providers = trace.get_tracer_provider(), metrics.get_meter_provider()
-    current = _known.get(key := (id(providers[0]), id(providers[1])))
-    if current is None or current.providers != providers:
-        _known.clear()
-        current = _known[key] = Telemetry(*providers)
-    return current
+    current = _current
+    if (
+        current is not None
+        and current.providers[0] is trace._TRACER_PROVIDER
+        and current.providers[1] is metrics_internal._METER_PROVIDER
+    ):
+        return current
+    return _renewed()
+
+
+def _renewed() -> Telemetry:
+    global _current  # noqa: PLW0603  # one for the process, as the providers are
+    _current = Telemetry(trace._TRACER_PROVIDER, metrics_internal._METER_PROVIDER)
+    return _current
 
 
 def tell(event: str, target: str, **attributes: str | float) -> None:
-    """Put an event on the current span and count it, if anybody listens.
+    """Put an event on the current span, count it and log it, if anybody listens.
 
     Args:
         event: What happened, such as `retry`.
@@ -187,10 +166,13 @@ def tell(event: str, target: str, **attributes: str | float) -> None:
     """
     if not configured():
         return
-    about = {names.EVENT: event, names.TARGET: target}
-    telemetry().events.add(1, about)
-    span = trace.get_current_span()
+    current = telemetry()
+    current.events.add(1, {names.EVENT: event, **current.about(names.TARGET, target)})
+    span, step = trace.get_current_span(), current_step()
     span.add_event(f"tta.{event}", {names.TARGET: target, **attributes})
+    if step is not None and event == "retry":
+        step.retries += 1
+    log_event(event, step, {names.TARGET: target, **attributes})
 
 
 def tell_cache(
@@ -208,13 +190,64 @@ def tell_cache(
     if not configured():
         return
     instruments = telemetry()
-    instruments.cache_events.add(1, {names.EVENT: event, names.TARGET: target})
-    span = trace.get_current_span()
-    if event in names.CACHE_ANSWERS and span.is_recording():
-        span.set_attribute(names.CACHE, event)
-    if score is not None:
-        span.set_attribute(names.CACHE_SCORE, score)
+    about = instruments.about(names.TARGET, target)
+    instruments.cache_events.add(1, {names.EVENT: event, **about})
     if seconds:
-        instruments.cache_seconds.add(seconds, {names.TARGET: target})
+        instruments.cache_seconds.add(seconds, about)
     if dollars:
-        instruments.cache_dollars.add(dollars, {names.TARGET: target})
+        instruments.cache_dollars.add(dollars, about)
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attributes(_cache_attributes(event, seconds, dollars, score))
+
+
+def _cache_attributes(
+    event: str, seconds: float, dollars: float, score: float | None
+) -> dict[str, str | float]:
+    told: dict[str, str | float] = {}
+    if event in names.CACHE_ANSWERS:
+        told[names.CACHE] = event
+    if score is not None:
+        told[names.CACHE_SCORE] = score
+    if seconds:
+        told[names.SAVED_SECONDS] = seconds
+    if dollars:
+        told[names.SAVED_USD] = dollars
+    return told
+
+
+def tell_choice(router: str, route: str) -> None:
+    """Say on the current span which route is taken, and count it, if anybody listens."""
+    if not configured():
+        return
+    trace.get_current_span().set_attribute(names.CHOICE, route)
+    current = telemetry()
+    about = {**current.about(names.TARGET, router), **current.about(names.ROUTE, route)}
+    current.choices.add(1, about)
+
+
+def tell_route_saving(router: str, dollars: float) -> None:
+    """Say on the current span, and count, what taking a cheaper route saved.
+
+    Args:
+        router: The router's name.
+        dollars: What the dearest one would have cost besides.
+    """
+    trace.get_current_span().set_attribute(names.ROUTE_SAVED_USD, dollars)
+    current = telemetry()
+    current.route_dollars.add(dollars, current.about(names.TARGET, router))
+
+
+def tell_wait(target: str, limiter: str, seconds: float) -> None:
+    """Measure how long a call waited for its turn, if anybody listens.
+
+    Args:
+        target: What it waited for.
+        limiter: What made it wait: `rate` or `concurrency`.
+        seconds: On the clock of its context.
+    """
+    if configured():
+        current = telemetry()
+        current.waits.record(
+            seconds, {names.LIMITER: limiter, **current.about(names.TARGET, target)}
+        )

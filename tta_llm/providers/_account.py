@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from opentelemetry import trace
+
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import (
     BudgetExceededError,
@@ -14,6 +16,7 @@ from tta_llm.errors import (
     TTAError,
 )
 from tta_llm.messages import ChatRequest, ResponseBuilder, Usage
+from tta_llm.observability import configured, conventions, tell, tell_usage
 from tta_llm.providers.faults import never_sent
 from tta_llm.providers.list_price import why_unpriced
 from tta_llm.providers.price import Price
@@ -43,6 +46,8 @@ class Priced(Protocol):
         """What they cost, when that is known."""
         ...
 
+    def _served_at(self) -> str | None: ...
+
 
 def worst_case(model: Priced, request: ChatRequest) -> tuple[float | None, int]:
     """Give the most dollars and tokens that a call may take; None for dollars nobody knows."""
@@ -59,11 +64,25 @@ class Account:
 
     A call that failed is free when the provider refused it or never got it. When nobody knows what
     it took (it was cancelled, timed out or broke off, or the provider doesn't tell), the budget
-    books the worst case, for it is a promise, and the ledger notes an estimate.
+    books the worst case, for it is a promise, and the ledger notes an estimate. What the ledger
+    notes, the current span and the metrics are told.
+
+    Args:
+        model: Who is asked.
+        request: What is asked.
+        context: Its budget and ledger hold the books.
+        operation: What conventions call it.
     """
 
-    def __init__(self, model: Priced, request: ChatRequest, context: WorkflowContext) -> None:
+    def __init__(
+        self,
+        model: Priced,
+        request: ChatRequest,
+        context: WorkflowContext,
+        operation: str = conventions.CHAT,
+    ) -> None:
         self._model, self._request, self._context = model, request, context
+        self._operation, self._span = operation, trace.get_current_span()
         self._reservation: Reservation | None = None
         self._most_dollars: float | None = None
         self._most_tokens = 0
@@ -81,6 +100,7 @@ class Account:
             except BudgetExceededError as error:
                 if self._most_dollars is None:
                     error.add_note(why_unpriced(self._model.provider, self._model.model))
+                tell("budget_refused", f"{self._model.provider}:{self._model.model}")
                 raise
         return self
 
@@ -120,6 +140,15 @@ class Account:
         self._booked = True
         provider, model = self._model.provider, self._model.model
         self._context.usage.add(usage, provider=provider, model=model, cost_usd=cost_usd)
+        if configured():
+            tell_usage(
+                self._operation,
+                self._model,
+                self._request,
+                usage=usage,
+                cost_usd=cost_usd,
+                span=self._span,
+            )
 
 
 # A gateway gave up waiting for the provider, which may go on and charge.

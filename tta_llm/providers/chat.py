@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Self
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
+from tta_llm.core._limits import limits_left
 from tta_llm.errors import ProviderError
 from tta_llm.messages import (
     UNKNOWN_USAGE,
@@ -21,6 +22,8 @@ from tta_llm.messages import (
     UsageEvent,
     assistant,
 )
+from tta_llm.observability import ModelCall, SpanDetails, model_call, span_details
+from tta_llm.observability.conventions import CHAT
 from tta_llm.providers._account import Account
 from tta_llm.providers._prepare import OPTIONS, prepared
 from tta_llm.providers.list_price import list_price
@@ -161,18 +164,22 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
             DeadlineExceededError: When the context's time ran out.
         """
         request, left = prepared(self, input_data, context), self.reasks
-        while True:
-            try:
-                return await self._ask(request, context)
-            except StructuredOutputError as error:
-                if not left or error.cut_short:
-                    raise
-                request, left = asked_again(request, error), left - 1
+        with model_call(CHAT, self, limits_left(context), request) as call:
+            while True:
+                try:
+                    return await self._ask(request, context, call)
+                except StructuredOutputError as error:
+                    if not left or error.cut_short:
+                        raise
+                    request, left = asked_again(request, error), left - 1
 
-    async def _ask(self, request: ChatRequest, context: WorkflowContext) -> ChatResponse:
+    async def _ask(
+        self, request: ChatRequest, context: WorkflowContext, call: ModelCall
+    ) -> ChatResponse:
         with self._naming_errors(), Account(self, request, context) as account:
             async with in_time(self.timeouts, context, self.provider):
                 response = await self._complete(request, context)
+            call.answered(response)
             if response.usage == UNKNOWN_USAGE:
                 usage = estimated_usage(request, message_text(response.message))
                 response = replace(response, usage=usage)
@@ -188,7 +195,11 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         """
         request = prepared(self, input_data, context)
         builder = ResponseBuilder()
-        with self._naming_errors(), Account(self, request, context) as account:
+        with (
+            model_call(CHAT, self, limits_left(context), request, streams=True) as call,
+            self._naming_errors(),
+            Account(self, request, context) as account,
+        ):
             async with (
                 aclosing(self._stream(request, context)) as events,
                 aclosing(paced(events, self.timeouts, context)) as in_time,
@@ -196,8 +207,10 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
                 async for event in in_time:
                     account.arrived = builder
                     builder.add(event)
+                    call.arrived(event)
                     if not isinstance(event, Finish):
                         yield event
+            call.answered(builder.build())
             for event in self._ending(request, builder, account):
                 yield event
 
@@ -225,6 +238,9 @@ class ChatModel(WorkflowPrimitive[ChatInput, ChatResponse]):
         await self.aclose()
 
     # ----------------------------------------------------------------------------------- inside
+
+    def _span_details(self) -> SpanDetails:
+        return span_details(CHAT, self)
 
     def _completed(
         self, request: ChatRequest, response: ChatResponse, cost_usd: float | None

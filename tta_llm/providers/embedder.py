@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
+from tta_llm.core._limits import limits_left
 from tta_llm.errors import InvalidResponseError
+from tta_llm.observability import SpanDetails, conventions, model_call, span_details
 from tta_llm.providers.tokens import estimated_tokens
 
 __all__ = ["Embedder", "Vectors"]
@@ -46,6 +48,9 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
     """
 
     idempotent = True
+
+    provider: str = "local"
+    """Who computes; `local` stands for this process."""
 
     def __init__(
         self, *, model: str, dimensions: int, batch_size: int = 128, name: str | None = None
@@ -89,15 +94,24 @@ class Embedder(WorkflowPrimitive[str | Sequence[str], Vectors]):
         """
         texts = _texts(input_data)
         vectors = np.empty((len(texts), self.dimensions), np.float32)
-        for start in range(0, len(texts), self._batch_size):
-            batch = texts[start : start + self._batch_size]
-            vectors[start : start + len(batch)] = self._units(
-                await self._embed(batch, context), len(batch)
-            )
+        told = {**limits_left(context), conventions.DIMENSIONS: self.dimensions}
+        with model_call(conventions.EMBEDDINGS, self, told):
+            for start in range(0, len(texts), self._batch_size):
+                batch = texts[start : start + self._batch_size]
+                vectors[start : start + len(batch)] = self._units(
+                    await self._embed(batch, context), len(batch)
+                )
         return vectors[0] if isinstance(input_data, str) else vectors
 
     async def aclose(self) -> None:
         """Close what the running loop holds open; the embedder can be used again afterwards."""
+
+    def _span_details(self) -> SpanDetails:
+        return span_details(conventions.EMBEDDINGS, self)
+
+    def _served_at(self) -> str | None:
+        """Give the address of the server, when it isn't the provider's own."""
+        return None
 
     def _units(self, answer: ArrayLike, count: int) -> Vectors:
         vectors = np.asarray(answer, np.float32)

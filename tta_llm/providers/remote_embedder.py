@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import InvalidRequestError, ProviderError
 from tta_llm.messages import ChatRequest, Usage, user
+from tta_llm.observability.conventions import EMBEDDINGS
 from tta_llm.providers._account import Account
 from tta_llm.providers.embedder import Embedder, Vectors
 from tta_llm.providers.list_price import list_price
@@ -64,7 +65,7 @@ class RemoteEmbedder(Embedder):
             batch_size=batch_size,
             name=name or f"{provider}:{model}",
         )
-        self.provider = provider
+        self.provider: str = provider
         self._price = price
         self.timeouts: Timeouts = Timeouts() if timeouts is None else timeouts
 
@@ -75,10 +76,6 @@ class RemoteEmbedder(Embedder):
             return self._price
         where = self._served_at()
         return list_price(self.provider, self.model, base_url=where, writes=False)
-
-    def _served_at(self) -> str | None:
-        """Give the address of the server, when it isn't the provider's own."""
-        return None
 
     @abstractmethod
     async def _ask(
@@ -113,7 +110,7 @@ class RemoteEmbedder(Embedder):
     async def _one_call(self, texts: list[str], context: WorkflowContext) -> Vectors:
         request = ChatRequest([user(text) for text in texts])
         try:
-            with Account(self, request, context) as account:
+            with Account(self, request, context, EMBEDDINGS) as account:
                 async with in_time(self.timeouts, context, self.provider):
                     answer, tokens = await self._ask(texts, context)
                 vectors = self._units(answer, len(texts))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import InvalidRequestError, InvalidResponseError, ProviderError
 from tta_llm.messages import ChatRequest, Usage, user
+from tta_llm.observability.conventions import RERANK
 from tta_llm.providers._account import Account
 from tta_llm.providers._json_server import JsonServer, find_key
 from tta_llm.providers.price import Price
@@ -128,7 +129,7 @@ class RemoteRerankModel(WorkflowPrimitive[RerankRequest, Sequence[float]]):
         # A vendor reads the question once for each text.
         read = ChatRequest([user(f"{request.query}\n{text}") for text in request.texts])
         try:
-            with Account(priced, read, context) as account:
+            with Account(priced, read, context, RERANK) as account:
                 async with in_time(self.timeouts, context, self.provider):
                     body = await self._server.post(self._path, self._fields(request))
                 scores = _in_order(body.get(self._results_field), len(request.texts))
@@ -155,6 +156,9 @@ class _Priced:
     provider: str
     model: str
     price: Price | None
+
+    def _served_at(self) -> None:
+        return None
 
 
 def estimated_input(request: RerankRequest) -> Usage:

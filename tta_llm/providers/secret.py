@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
+from tta_llm.observability import mask_also
+
 __all__ = ["NO_KEY", "Secret", "mask_known"]
 
 _MASK = "[secret]"
@@ -89,3 +91,6 @@ def mask_known(text: str, *others: str) -> str:
     for key in sorted(known, key=len, reverse=True):  # one may be how another begins
         text = text.replace(key, _MASK)
     return text
+
+
+mask_also(mask_known)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from tta_llm.core._checks import at_least
 from tta_llm.core.context import WorkflowContext
 from tta_llm.errors import ConcurrencyLimitError
-from tta_llm.observability import tell
+from tta_llm.observability import tell, tell_wait
 from tta_llm.recovery._guard import Guard
 
 __all__ = ["ConcurrencyLimiter"]
@@ -86,11 +86,13 @@ class ConcurrencyLimiter(Guard):
         waiter = self._line_up(context)
         if waiter is None:
             return
+        since = context.clock.now()
         try:
             await waiter.turn
         except BaseException:
             self._leave(waiter)
             raise
+        tell_wait(self.name, "concurrency", context.clock.now() - since)
 
     def release(self, held_seconds: float) -> None:
         """Give a permit back.

@@ -10,7 +10,7 @@ from tta_llm.core._checks import positive
 from tta_llm.core.context import WorkflowContext
 from tta_llm.errors import CallRefusedError, RateLimitExceededError
 from tta_llm.messages import RateLimits
-from tta_llm.observability import tell
+from tta_llm.observability import tell, tell_wait
 from tta_llm.recovery._bucket import Bucket
 from tta_llm.recovery._hints import retry_after
 from tta_llm.recovery._rate_hints import (
@@ -105,10 +105,11 @@ class RateLimiter(RateLine):
         """
         if (permit := self.try_acquire(context.clock, tokens)) is not None:
             return permit
-        waiter = Waiter(context, tokens, self.max_wait_seconds)
+        waiter, since = Waiter(context, tokens, self.max_wait_seconds), context.clock.now()
         if (permit := await self._in_line(waiter)) is None:
             tell("refused", self.name, reason="rate limit")
             raise self._refusal(waiter)
+        tell_wait(self.name, "rate", context.clock.now() - since)
         return permit
 
     def succeeded(self, permit: Permit, answer: Any, *, age_seconds: float = 0.0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from itertools import pairwise
 from types import NoneType
 from typing import Any, overload
@@ -12,13 +13,14 @@ from typing import Any, overload
 from opentelemetry import trace
 
 from tta_llm.core import WorkflowContext
-from tta_llm.core._typing import AwaitedStep, In, Out, PlainStep, Step
+from tta_llm.core._typing import AwaitedStep, In, Out, Pieces, PlainStep, Step
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import CannotServeError, CompositionError
 from tta_llm.messages import ChatInput
 from tta_llm.observability import configured, tell
 from tta_llm.routing._followed import FollowedRouter
 from tta_llm.routing._needs import Needs, models_in
+from tta_llm.routing._saving import Saving
 from tta_llm.routing.calibration import Calibration
 from tta_llm.routing.prompt_complexity import DEFAULT_THRESHOLDS, PromptComplexity
 from tta_llm.routing.route_choice import RouteChoice
@@ -181,6 +183,23 @@ class ComplexityRouter(FollowedRouter[In, Out]):
         if choice.route != choice.aimed:
             tell("passed_over", choice.aimed, reason=choice.impossible[choice.aimed])
         return choice.route
+
+    async def _run_chosen(
+        self, chosen: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
+    ) -> Any:
+        saving = Saving(self.name, self._models, context.usage)
+        answer = await super()._run_chosen(chosen, input_data, context)
+        saving.follow(answer)
+        return answer
+
+    async def _stream_chosen(
+        self, chosen: WorkflowPrimitive[Any, Any], input_data: Any, context: WorkflowContext
+    ) -> Pieces:
+        saving = Saving(self.name, self._models, context.usage)
+        async with aclosing(super()._stream_chosen(chosen, input_data, context)) as pieces:
+            async for piece in pieces:
+                saving.follow(piece)
+                yield piece
 
 
 def _refuse_beside(calibration: Calibration, routes: tuple[str, ...], **given: object) -> None:

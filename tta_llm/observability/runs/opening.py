@@ -18,7 +18,6 @@ __all__ = ["OPENING", "opened", "store_file"]
 _APPLICATION = 0x74746172  # "ttar"
 _LAYOUT = 1
 
-# A run's spans lie side by side, so that a run is read, and dropped, in one piece.
 _SCHEMA = (
     """CREATE TABLE runs (
         trace_id TEXT PRIMARY KEY, begun INTEGER NOT NULL, bytes INTEGER NOT NULL,
@@ -26,9 +25,9 @@ _SCHEMA = (
     ) WITHOUT ROWID""",
     "CREATE INDEX runs_begun ON runs (begun)",
     """CREATE TABLE spans (
-        trace_id TEXT NOT NULL, span_id TEXT NOT NULL, body TEXT NOT NULL,
-        PRIMARY KEY (trace_id, span_id)
-    ) WITHOUT ROWID""",
+        id INTEGER PRIMARY KEY, trace_id TEXT NOT NULL, span_id TEXT NOT NULL, body TEXT NOT NULL,
+        UNIQUE (trace_id, span_id)
+    )""",
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_LAYOUT}",
 )

@@ -24,7 +24,10 @@ _RUN = """
 """
 _RUNS = "SELECT trace_id, bytes FROM runs"
 _SPANS = "SELECT trace_id, span_id, body FROM spans"
-_SPAN = "INSERT OR REPLACE INTO spans (trace_id, span_id, body) VALUES (?, ?, ?)"
+_SPAN = """
+    INSERT INTO spans (trace_id, span_id, body) VALUES (?, ?, ?)
+    ON CONFLICT (trace_id, span_id) DO UPDATE SET body = excluded.body
+"""
 
 _READ_AT_ONCE = 1 << 20
 _MOST_AT_ONCE = 100
@@ -148,7 +151,7 @@ class RunStore:
         marks = ",".join("?" * len(trace_ids))
         query = f"trace_id IN ({marks})"
         try:
-            for row in self._rows(f"{_SPANS} WHERE {query}", *trace_ids):
+            for row in self._rows(f"{_SPANS} WHERE {query} ORDER BY id", *trace_ids):
                 spans[row[0]].append(from_row(*row))
         except (ValueError, LookupError, TypeError) as error:
             raise TTAError(f"{self.path} is damaged ({error}): delete it to begin anew") from error

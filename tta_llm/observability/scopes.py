@@ -1,0 +1,167 @@
+"""A step under way: its span, and what the steps inside need to know of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import Token
+from typing import Protocol
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.util.types import AttributeValue
+
+from tta_llm.observability import names
+from tta_llm.observability.logs import RunRecord, log_end
+
+__all__ = ["Request", "StepScope", "current_step"]
+
+_STEP = otel_context.create_key("tta-llm-step")
+# On an error: the step that it comes to next on its way out, if that has it from a step inside.
+_COMES_TO = "_tta_comes_to"
+_DEEPEST = 50
+
+_numbers = itertools.count(1)
+
+
+class Request(Protocol):
+    """What is told of the request that a step works for: the context that came first."""
+
+    @property
+    def correlation_id(self) -> str: ...  # noqa: D102  # as the context documents it
+    @property
+    def workflow_id(self) -> str | None: ...  # noqa: D102
+
+
+class StepScope:
+    """A step under way, current between `enter` and `leave`, over at `end`."""
+
+    __slots__ = (
+        "_context",
+        "_token",
+        "around",
+        "begun",
+        "error_type",
+        "has_inner",
+        "is_cancelled",
+        "name",
+        "number",
+        "request",
+        "retries",
+        "run",
+        "span",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        span: Span,
+        outer: Context,
+        *,
+        request: Request,
+        around: StepScope | None,
+        run: RunRecord | None,
+    ) -> None:
+        self.name, self.span, self.request = name, span, request
+        self.around, self.run = around, run
+        self.has_inner = self.is_cancelled = False
+        self.error_type: str | None = None
+        self.retries = 0
+        """How often a step inside was tried again so far."""
+        self.number = next(_numbers)
+        self._context = otel_context.set_value(_STEP, self, outer)
+        self._token: Token[Context] | None = None
+        if around is not None:
+            around.has_inner = True
+        if run is not None:
+            self.begun = time.perf_counter()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the run began with it."""
+        return self.around is None
+
+    @property
+    def path(self) -> str:
+        """The names of the steps that it is in, and its own, from the outermost on."""
+        inwards = list(itertools.islice(self._outwards(), _DEEPEST + 1))[::-1]
+        if len(inwards) > _DEEPEST:
+            inwards[0] = "…"
+        return "/".join(inwards)
+
+    def _outwards(self) -> Iterator[str]:
+        step: StepScope | None = self
+        while step is not None:
+            yield step.name
+            step = step.around
+
+    def enter(self) -> None:
+        """Make it the current step, and its span the current one."""
+        self._token = otel_context.attach(self._context)
+
+    def leave(self) -> None:
+        """Make those before it current again."""
+        if self._token is not None:
+            otel_context.detach(self._token)
+            self._token = None
+
+    def fail(
+        self, error: BaseException, places: str = "", left: Mapping[str, AttributeValue] = {}
+    ) -> None:
+        """Mark the span with the kind of error; its text may hold contents and stays out.
+
+        Args:
+            error: What the step raised.
+            places: Where inside the step it arose.
+            left: What was left of the request's limits, as attributes.
+        """
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            self.is_cancelled = True
+            self.span.set_attribute(names.CANCELLED, value=True)
+            return
+        self.error_type = kind = type(error).__qualname__
+        if self.span.is_recording():
+            path = "/".join(filter(None, (self.path, places)))
+            self.span.set_attributes({names.ERROR_TYPE: kind, names.PATH: path, **left})
+            self.span.set_status(Status(StatusCode.ERROR, kind))
+            self._record_where_it_arose(error)
+
+    def _record_where_it_arose(self, error: BaseException) -> None:
+        """Put the exception on the span of the step that raised it, and on no other."""
+        passed = vars(error)
+        if passed.get(_COMES_TO) != self.number:
+            self.span.add_event(names.EXCEPTION, _told(error))
+        passed[_COMES_TO] = None if self.around is None else self.around.number
+
+    def end(self) -> None:
+        """Close the span."""
+        self.span.end()
+        if self.run is not None:
+            log_end(self, self.run)
+
+
+def _told(error: BaseException) -> dict[str, AttributeValue]:
+    """Tell the kind of an error and the line that raised it."""
+    kind = type(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    told: dict[str, AttributeValue] = {names.EXCEPTION_TYPE: module + kind.__qualname__}
+    line = error.__traceback__
+    while line is not None and line.tb_next is not None:
+        line = line.tb_next
+    if line is not None:
+        frame = line.tb_frame
+        where = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}"
+        told |= {names.CODE_FUNCTION: where, names.CODE_LINE: line.tb_lineno}
+    return told
+
+
+def current_step(context: Context | None = None) -> StepScope | None:
+    """Give the step that is under way in a context of OpenTelemetry's, the current one if missing.
+
+    While nobody listens there is none.
+    """
+    step = otel_context.get_value(_STEP, context)
+    return step if isinstance(step, StepScope) else None

@@ -1,0 +1,101 @@
+"""Beginning a step's span, where one is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.util.types import AttributeValue
+
+from tta_llm.observability import names
+from tta_llm.observability.logs import RunRecord, heard
+from tta_llm.observability.scopes import Request, StepScope, current_step
+from tta_llm.observability.telemetry import telemetry
+
+__all__ = ["SpanDetails", "begin", "is_followed"]
+
+
+class SpanDetails(NamedTuple):
+    """How a primitive's span differs from others, as conventions ask of a model's."""
+
+    name: str
+    kind: SpanKind = SpanKind.INTERNAL
+    attributes: Mapping[str, AttributeValue] = {}
+
+
+def is_followed(request: Request, parent: Span | None) -> bool:
+    """Tell whether a step that begins here gets a span that somebody keeps, or is logged.
+
+    Args:
+        request: What it works for.
+        parent: The span to nest the request's run under.
+    """
+    has_tracer = telemetry().tracer is not None  # also makes the gauges, for whatever runs first
+    if heard():
+        return True
+    return has_tracer and not _is_sampled_out(otel_context.get_current(), request, parent)
+
+
+def _is_sampled_out(here: Context, request: Request, parent: Span | None) -> bool:
+    """Tell whether the span around is one of ours that nobody keeps: then so are those inside."""
+    around = current_step(here)
+    return (
+        around is not None
+        and not around.span.is_recording()
+        and (parent is None or around.request is request)
+        and trace.get_current_span(here) is around.span  # not one that a step began by itself
+    )
+
+
+def begin(
+    name: str,
+    kind: str,
+    details: SpanDetails | None,
+    *,
+    request: Request,
+    parent: Span | None,
+    outer: Context,
+) -> StepScope:
+    """Begin a step under the one current in `outer`; a run's first, under `parent` if given."""
+    around = current_step(outer)
+    if parent is not None and (around is None or around.request is not request):
+        around, outer = None, trace.set_span_in_context(parent, outer)
+    tracer = telemetry().tracer
+    if tracer is None or _is_sampled_out(outer, request, parent):
+        span: Span = trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())
+    else:
+        span = _started(tracer, name, details, _attributes(kind, request, around), outer)
+        outer = trace.set_span_in_context(span, outer)
+    run = (RunRecord() if heard() else None) if around is None else around.run
+    return StepScope(name, span, outer, request=request, around=around, run=run)
+
+
+def _attributes(kind: str, request: Request, around: StepScope | None) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {
+        names.PRIMITIVE: kind,
+        names.CORRELATION_ID: request.correlation_id,
+    }
+    if request.workflow_id is not None:
+        attributes[names.WORKFLOW_ID] = request.workflow_id
+    if around is not None and around.retries:
+        attributes[names.ATTEMPT] = around.retries + 1
+    return attributes
+
+
+def _started(
+    tracer: Tracer,
+    name: str,
+    details: SpanDetails | None,
+    attributes: dict[str, AttributeValue],
+    outer: Context,
+) -> Span:
+    if details is None:
+        return tracer.start_span(name, outer, attributes=attributes)
+    if details.name != name:
+        attributes[names.PRIMITIVE_NAME] = name
+    attributes |= details.attributes
+    return tracer.start_span(details.name, outer, details.kind, attributes)
