@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import aclosing
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -19,8 +21,11 @@ from tta_llm import (
     WorkflowPrimitive,
     step,
 )
+from tta_llm.core import _drawn
+from tta_llm.core._outline import outline_of
 from tta_llm.errors import ServerError
 from tta_llm.observability import SpanDetails
+from tta_llm.observability.outline import Outline
 from tta_llm.performance import CachePrimitive, SemanticCache
 from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
 from tta_llm.testing import MockPrimitive, VirtualClock
@@ -92,11 +97,42 @@ async def test_however_it_is_bracketed_a_chain_has_the_same_spans(spans: Spans) 
 
 async def test_a_span_is_named_after_the_step_and_tells_its_kind_and_request(spans: Spans) -> None:
     await give("rerank").execute("x", WorkflowContext("req-1", "my-workflow"))
-    assert dict(spans.one("rerank").attributes or {}) == {
-        "tta.primitive": "MockPrimitive",
-        "tta.correlation_id": "req-1",
-        "tta.workflow_id": "my-workflow",
-    }
+    told = spans.one("rerank").attributes or {}
+    assert told["tta.primitive"] == "MockPrimitive"
+    assert told["tta.correlation_id"] == "req-1"
+    assert told["tta.workflow_id"] == "my-workflow"
+
+
+async def test_a_runs_first_span_alone_carries_the_outline_and_the_version(spans: Spans) -> None:
+    workflow = give("a") >> give("b")
+    for _ in range(2):
+        await workflow.execute("x", WorkflowContext())
+    carried = [dict(span.attributes or {}) for span in spans if span.name == "SequentialPrimitive"]
+    inner = next(span for span in spans if span.name == "a").attributes or {}
+    outlines = {str(each["tta.outline"]) for each in carried}
+    assert [Outline.from_json(each) for each in outlines] == [outline_of(workflow)]
+    assert {each["tta.version"] for each in carried} == {version("tta-llm")}
+    assert not {"tta.outline", "tta.version"} & inner.keys()
+
+
+async def test_an_outline_that_can_not_be_drawn_breaks_no_run(spans: Spans) -> None:
+    class Lazy(MockPrimitive):
+        def children(self) -> Any:
+            raise LookupError
+
+    assert await Lazy(return_value="v", name="lazy").execute("x", WorkflowContext()) == "v"
+    assert "tta.outline" not in (spans.one("lazy").attributes or {})
+
+
+async def test_a_workflow_that_is_gone_leaves_no_outline(spans: Spans) -> None:
+    gc.collect()
+    before = len(_drawn._drawn)
+    workflow = give("a") >> give("b")
+    await workflow.execute("x", WorkflowContext())
+    assert len(_drawn._drawn) == before + 1
+    del workflow
+    gc.collect()
+    assert len(_drawn._drawn) == before
 
 
 async def test_without_a_workflow_id_there_is_no_attribute_for_it(spans: Spans) -> None:

@@ -15,11 +15,12 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from tta_llm.core._clockwork import out_of_time, stop_at
+from tta_llm.core._drawn import outline_json
 from tta_llm.core._limits import limits_left
 from tta_llm.core._paths import path_of
 from tta_llm.core._typing import Pieces, Run
 from tta_llm.core.context import WorkflowContext, require_context
-from tta_llm.observability import StepScope, begin, configured, is_followed, measures
+from tta_llm.observability import StepScope, begin, configured, is_followed, measures, names
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -179,7 +180,7 @@ async def _stream_in_span(
 
 
 def _begin(primitive: Any, context: WorkflowContext, outer: Context) -> StepScope:
-    return begin(
+    scope = begin(
         primitive.name,
         type(primitive).__name__,
         primitive._span_details(),
@@ -188,6 +189,9 @@ def _begin(primitive: Any, context: WorkflowContext, outer: Context) -> StepScop
         parent=context.parent_span,
         outer=outer,
     )
+    if scope.is_first and not scope.is_dropped and (outline := outline_json(primitive)):
+        scope.span.set_attribute(names.OUTLINE, outline)
+    return scope
 
 
 def _fail(scope: StepScope, error: BaseException, context: WorkflowContext) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tta_llm.observability.called import span_details
 from tta_llm.observability.gauges import Watched, watch, watched
 from tta_llm.observability.genai import ModelCall, model_call
+from tta_llm.observability.json_logs import JsonFormatter
 from tta_llm.observability.redaction import mask_also, set_redaction
 from tta_llm.observability.scopes import StepScope
 from tta_llm.observability.spans import SpanDetails, begin, is_followed
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Configured",
+    "JsonFormatter",
     "ModelCall",
     "SpanDetails",
     "StepScope",

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["RunRecord", "heard", "log_end", "log_event"]
 
 _log = logging.getLogger("tta_llm.workflow")
-heard_at = _log.isEnabledFor
+_hears = _log.isEnabledFor
 
 
 def heard() -> bool:
     """Tell whether the application listens to the events of runs."""
-    return heard_at(logging.INFO)
+    return _hears(logging.INFO)
 
 
 class RunRecord:
@@ -40,7 +40,7 @@ def log_event(
     event: str, step: StepScope | None, more: Mapping[str, Any], level: int = logging.INFO
 ) -> None:
     """Log an event, and where in which run it happened, as attributes of the record."""
-    if heard_at(level):
+    if _hears(level):
         _log.log(level, event, extra={**place_of(step), **more})
 
 

@@ -16,6 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import names
 from tta_llm.observability.logs import RunRecord, log_end
+from tta_llm.observability.redaction import redacted
 
 __all__ = ["Request", "StepScope", "current_step"]
 
@@ -23,6 +24,7 @@ _STEP = otel_context.create_key("tta-llm-step")
 # On an error: the step that it comes to next on its way out, if that has it from a step inside.
 _COMES_TO = "_tta_comes_to"
 _DEEPEST = 50
+_LONGEST = 8_000
 
 _numbers = itertools.count(1)
 
@@ -40,13 +42,16 @@ class StepScope:
     """A step under way, current between `enter` and `leave`, over at `end`."""
 
     __slots__ = (
-        "_context",
+        "_may_tell",
         "_token",
         "around",
         "begun",
+        "context",
         "error_type",
         "has_inner",
         "is_cancelled",
+        "is_dropped",
+        "is_silent",
         "name",
         "number",
         "request",
@@ -64,15 +69,20 @@ class StepScope:
         request: Request,
         around: StepScope | None,
         run: RunRecord | None,
+        may_tell: bool,
     ) -> None:
         self.name, self.span, self.request = name, span, request
-        self.around, self.run = around, run
+        self.around, self.run, self._may_tell = around, run, may_tell
+        self.is_dropped = not span.is_recording()
+        """Whether nobody keeps its span."""
+        self.is_silent = self.is_dropped and run is None
+        """Whether nobody learns of it at all."""
         self.has_inner = self.is_cancelled = False
         self.error_type: str | None = None
         self.retries = 0
         """How often a step inside was tried again so far."""
         self.number = next(_numbers)
-        self._context = otel_context.set_value(_STEP, self, outer)
+        self.context: Context | None = otel_context.set_value(_STEP, self, outer)
         self._token: Token[Context] | None = None
         if around is not None:
             around.has_inner = True
@@ -100,7 +110,8 @@ class StepScope:
 
     def enter(self) -> None:
         """Make it the current step, and its span the current one."""
-        self._token = otel_context.attach(self._context)
+        if self.context is not None:
+            self._token = otel_context.attach(self.context)
 
     def leave(self) -> None:
         """Make those before it current again."""
@@ -111,7 +122,9 @@ class StepScope:
     def fail(
         self, error: BaseException, places: str = "", left: Mapping[str, AttributeValue] = {}
     ) -> None:
-        """Mark the span with the kind of error; its text may hold contents and stays out.
+        """Mark the span with the kind of error.
+
+        Its text may hold contents: it is told where the application asks for these.
 
         Args:
             error: What the step raised.
@@ -123,7 +136,7 @@ class StepScope:
             self.span.set_attribute(names.CANCELLED, value=True)
             return
         self.error_type = kind = type(error).__qualname__
-        if self.span.is_recording():
+        if not self.is_dropped:
             path = "/".join(filter(None, (self.path, places)))
             self.span.set_attributes({names.ERROR_TYPE: kind, names.PATH: path, **left})
             self.span.set_status(Status(StatusCode.ERROR, kind))
@@ -133,11 +146,15 @@ class StepScope:
         """Put the exception on the span of the step that raised it, and on no other."""
         passed = vars(error)
         if passed.get(_COMES_TO) != self.number:
-            self.span.add_event(names.EXCEPTION, _told(error))
+            told = _told(error)
+            if self._may_tell:
+                told[names.EXCEPTION_MESSAGE] = redacted(str(error))[:_LONGEST]
+            self.span.add_event(names.EXCEPTION, told)
         passed[_COMES_TO] = None if self.around is None else self.around.number
 
     def end(self) -> None:
         """Close the span."""
+        self.context = None  # it holds this scope, and what goes in circles is collected late
         self.span.end()
         if self.run is not None:
             log_end(self, self.run)
@@ -163,5 +180,6 @@ def current_step(context: Context | None = None) -> StepScope | None:
 
     While nobody listens there is none.
     """
-    step = otel_context.get_value(_STEP, context)
-    return step if isinstance(step, StepScope) else None
+    here = otel_context.get_current() if context is None else context
+    step: StepScope | None = here.get(_STEP)  # type: ignore[assignment]  # nobody else has the key
+    return step

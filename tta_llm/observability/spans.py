@@ -12,6 +12,7 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import names
+from tta_llm.observability.contents import Capture
 from tta_llm.observability.logs import RunRecord, heard
 from tta_llm.observability.scopes import Request, StepScope, current_step
 from tta_llm.observability.telemetry import telemetry
@@ -34,18 +35,22 @@ def is_followed(request: Request, parent: Span | None) -> bool:
         request: What it works for.
         parent: The span to nest the request's run under.
     """
-    has_tracer = telemetry().tracer is not None  # also makes the gauges, for whatever runs first
-    if heard():
-        return True
-    return has_tracer and not _is_sampled_out(otel_context.get_current(), request, parent)
-
-
-def _is_sampled_out(here: Context, request: Request, parent: Span | None) -> bool:
-    """Tell whether the span around is one of ours that nobody keeps: then so are those inside."""
+    here = otel_context.get_current()
     around = current_step(here)
+    # The quick way out: it is what a step of a run that the sampler dropped costs.
+    if around is not None and around.is_silent and around.context is here and parent is None:
+        return False
+    has_tracer = telemetry().tracer is not None  # also makes the gauges, for whatever runs first
+    return heard() or (has_tracer and not _is_dropped(around, here, request, parent))
+
+
+def _is_dropped(
+    around: StepScope | None, here: Context, request: Request, parent: Span | None
+) -> bool:
+    """Tell whether the span around is one of ours that nobody keeps: then so are those inside."""
     return (
         around is not None
-        and not around.span.is_recording()
+        and around.is_dropped
         and (parent is None or around.request is request)
         and trace.get_current_span(here) is around.span  # not one that a step began by itself
     )
@@ -64,14 +69,15 @@ def begin(
     around = current_step(outer)
     if parent is not None and (around is None or around.request is not request):
         around, outer = None, trace.set_span_in_context(parent, outer)
-    tracer = telemetry().tracer
-    if tracer is None or _is_sampled_out(outer, request, parent):
+    current = telemetry()
+    if current.tracer is None or _is_dropped(around, outer, request, parent):
         span: Span = trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())
     else:
-        span = _started(tracer, name, details, _attributes(kind, request, around), outer)
+        span = _started(current.tracer, name, details, _attributes(kind, request, around), outer)
         outer = trace.set_span_in_context(span, outer)
     run = (RunRecord() if heard() else None) if around is None else around.run
-    return StepScope(name, span, outer, request=request, around=around, run=run)
+    may_tell = Capture.SPAN in current.capture
+    return StepScope(name, span, outer, request=request, around=around, run=run, may_tell=may_tell)
 
 
 def _attributes(kind: str, request: Request, around: StepScope | None) -> dict[str, AttributeValue]:
@@ -81,7 +87,9 @@ def _attributes(kind: str, request: Request, around: StepScope | None) -> dict[s
     }
     if request.workflow_id is not None:
         attributes[names.WORKFLOW_ID] = request.workflow_id
-    if around is not None and around.retries:
+    if around is None:
+        attributes[names.VERSION] = telemetry().version
+    elif around.retries:
         attributes[names.ATTEMPT] = around.retries + 1
     return attributes
 

@@ -6,6 +6,7 @@ ns and nothing else is called.
 
 from __future__ import annotations
 
+import threading
 import time
 from importlib import metadata
 from typing import Any
@@ -58,15 +59,15 @@ class Telemetry:
 
     def __init__(self, tracer_provider: Any, meter_provider: Any) -> None:
         self.providers: tuple[Any, Any] = (tracer_provider, meter_provider)
-        version = metadata.version("tta-llm")
+        self.version: str = metadata.version("tta-llm")
         self.tracer: trace.Tracer | None = (
-            None if tracer_provider is None else tracer_provider.get_tracer("tta_llm", version)
+            None if tracer_provider is None else tracer_provider.get_tracer("tta_llm", self.version)
         )
         """None while no tracer provider is set up."""
         # Without a provider the API's own would keep the instruments, and make them once more when
         # there is one.
         meter: metrics.Meter = (meter_provider or metrics.NoOpMeterProvider()).get_meter(
-            "tta_llm", version
+            "tta_llm", self.version
         )
         self.sequential_step: metrics.Histogram = _seconds(
             meter, "sequential_step_duration", "One step of a sequence"
@@ -136,6 +137,8 @@ class Timed:
 
 
 _current: Telemetry | None = None
+# Reentrant: while it is held, the garbage collector may run code that tells something.
+_RENEWING = threading.RLock()
 
 
 def telemetry() -> Telemetry:
@@ -152,8 +155,11 @@ def telemetry() -> Telemetry:
 
 def _renewed() -> Telemetry:
     global _current  # noqa: PLW0603  # one for the process, as the providers are
-    _current = Telemetry(trace._TRACER_PROVIDER, metrics_internal._METER_PROVIDER)
-    return _current
+    with _RENEWING:  # two threads must not make the same instruments
+        providers = trace._TRACER_PROVIDER, metrics_internal._METER_PROVIDER
+        if _current is None or _current.providers != providers:
+            _current = Telemetry(*providers)
+        return _current
 
 
 def tell(event: str, target: str, **attributes: str | float) -> None:

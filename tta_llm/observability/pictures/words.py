@@ -33,27 +33,28 @@ def seen_told(seen: Seen) -> str:
 def figures_told(figures: Figures) -> list[str]:
     """Write the tokens and the dollars, as far as there are any."""
     told = [f"{figures.tokens:,} tokens"] if figures.tokens else []
-    return told + ([dollars] if (dollars := dollars_told(figures)) else [])
+    return told + ([cost] if (cost := cost_told(figures)) else [])
 
 
 def seconds_told(seconds: float) -> str:
-    """Write a length of time with three digits or so."""
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    return (
-        f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
-    )
+    """Write how long something took, with what figures are worth it."""
+    if seconds >= 60:
+        minutes, left = divmod(round(seconds), 60)
+        return f"{minutes} min {left:02} s"
+    if seconds >= 0.1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1000:.1f} ms" if seconds >= 0.0001 else "<0.1 ms"
 
 
-def dollars_told(figures: Figures) -> str:
-    """Write what it cost; calls of unknown price are told, not taken for free."""
-    known = figures.cost_usd
-    told = "" if known is None else f"${known:,.2f}" if known >= 1 else f"${known:.2g}"
-    if not figures.unknown_costs:
-        return told
-    return f"{told} + ?" if told else "price unknown"
+def dollars_told(amount: float) -> str:
+    """Write an amount, small ones with more places."""
+    if amount >= 1 or not amount:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount >= 0.01 else f"${amount:.6f}"
+
+
+def cost_told(figures: Figures) -> str:
+    """Write what calls cost, and how many of them nobody knows the price of."""
+    known = "" if figures.cost_usd is None else dollars_told(figures.cost_usd)
+    unknown = f"{figures.unknown_costs} unpriced" if figures.unknown_costs else ""
+    return " + ".join(filter(None, (known, unknown)))

@@ -1,0 +1,59 @@
+"""Which spans of a run have a row on its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tta_llm.observability.runs import SpanNode
+from tta_llm.observability.runs.folding import unwrapped
+
+__all__ = ["Row", "rows_of"]
+
+_MOST_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A span, how deep it lies, and the number of the row that holds it."""
+
+    node: SpanNode
+    depth: int
+    holder: int | None
+
+
+def rows_of(root: SpanNode) -> tuple[list[Row], int]:
+    """Give the rows in order, at most 1,000, and how many are left out.
+
+    Those that failed are kept first, then those that are not deep inside others.
+    """
+    rows: list[Row] = []
+    waiting = [Row(unwrapped(root), 0, None)]
+    while waiting:
+        row = waiting.pop()
+        rows.append(row)
+        number = len(rows) - 1
+        inside = reversed(row.node.children)
+        waiting += [Row(unwrapped(each), row.depth + 1, number) for each in inside]
+    kept = sorted(_chosen(rows)) if len(rows) > _MOST_ROWS else range(len(rows))
+    return [rows[number] for number in kept], len(rows) - len(kept)
+
+
+def _chosen(rows: list[Row]) -> set[int]:
+    def merit(number: int) -> tuple[bool, int, int]:
+        row = rows[number]
+        return row.node.record.state != "failed", row.depth, number
+
+    chosen: set[int] = set()
+    for number in sorted(range(len(rows)), key=merit):
+        held = _with_holders(rows, number) - chosen
+        if len(chosen) + len(held) <= _MOST_ROWS:
+            chosen |= held
+    return chosen
+
+
+def _with_holders(rows: list[Row], number: int) -> set[int]:
+    numbers, holder = {number}, rows[number].holder
+    while holder is not None:
+        numbers.add(holder)
+        holder = rows[holder].holder
+    return numbers
