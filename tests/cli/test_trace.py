@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,7 +175,7 @@ def test_a_long_run_is_cut_and_says_so(tta: Run, store: RunStore) -> None:
 def test_prompts_are_shown_where_they_were_recorded(tta: Run, store: RunStore) -> None:
     question = [{"role": "user", "parts": [{"type": "text", "content": "Why? \x1b[31m[red]"}]}]
     answer = [{"role": "assistant", "parts": [{"type": "tool_call", "name": "look"}]}]
-    told = {
+    told: dict[str, Any] = {
         "gen_ai__system_instructions": json.dumps([{"type": "text", "content": "Be brief."}]),
         "gen_ai__input__messages": json.dumps(question),
         "gen_ai__output__messages": json.dumps(answer),
@@ -240,8 +242,8 @@ def test_names_steer_neither_the_terminal_nor_rich(tta: Run, store: RunStore) ->
     [
         (("zzz",), "no run begins with 'zzz'; `tta trace` lists those there are"),
         (("ab",), "2 runs begin with 'ab': give more of the one's id"),
-        (("--prompt",), "need a run, as in: tta trace last --prompt"),
-        (("--html", "x"), "need a run"),
+        (("--prompt",), "are about one run; as in: tta trace last --prompt"),
+        (("--html", "x"), "are about one run"),
         (("--limit", "0"), "--limit"),
     ],
 )
@@ -316,12 +318,12 @@ def test_a_narrow_terminal_cuts_the_name_and_folds_the_tree(store: RunStore) -> 
                 "-c",
                 f"from tta_llm.cli import main; main(['trace', {arguments}])",
             ],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "70", "TERM": "dumb"},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "70", "TERM": "xterm"},
             stdout=end,
             check=True,
         )
         os.close(end)
-        lines = os.read(screen, 100_000).decode().splitlines()
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", os.read(screen, 100_000).decode()).splitlines()
         os.close(screen)
         assert len(lines) > 1
         assert all(len(line) <= 70 for line in lines), lines
