@@ -50,7 +50,7 @@ def cost(figures: Figures) -> str:
 
 def tokens(figures: Figures) -> str:
     """Say how many tokens were read and written."""
-    if not figures.calls:
+    if not figures.tokens:
         return NOTHING
     if not figures.output_tokens:
         return f"{figures.input_tokens:,}"
