@@ -20,7 +20,8 @@ h2{font-size:1.1rem;margin:1.6rem 0 .5rem}h4{margin:.5rem 0 .2rem;color:var(--mu
 background:var(--fill);overflow-wrap:anywhere}
 header dl{display:flex;flex-wrap:wrap;gap:.5rem 1.75rem;margin:0}
 dt{font-size:.85em}dd{margin:0;overflow-wrap:anywhere}header dd{font-weight:600}
-.scroll{overflow:auto;max-height:90vh;border:1px solid var(--border);border-radius:6px;margin-bottom:.7rem}
+.scroll{overflow:auto;max-height:90vh;
+border:1px solid var(--border);border-radius:6px;margin-bottom:.7rem}
 .scroll svg{display:block;margin:auto}
 .row{display:grid;grid-template-columns:minmax(14rem,2fr) 3fr 6rem 5rem 7rem;gap:0 .75rem;
 border-top:1px solid var(--border);padding:.25rem .4rem;align-items:start}
@@ -44,7 +45,12 @@ border-radius:4px;white-space:pre-wrap;overflow-wrap:anywhere;max-height:24rem;o
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);
 white-space:nowrap}
-@media (max-width:50rem){
+@media (min-width:50rem){
+.row:has([open])>*{grid-row:1}.row:has([open])>.step{grid-column:1/-1}
+.row:has([open])>.when{grid-column:2}.row:has([open])>.took{grid-column:3}
+.row:has([open])>.tokens{grid-column:4}.row:has([open])>.cost{grid-column:5}
+.row:has([open]) summary{max-width:28%}}
+@media (max-width:49.99rem){
 .row{grid-template-columns:auto auto 1fr;
 grid-template-areas:"step step step" "when when when" "took tokens cost"}
 .step{grid-area:step}.when{grid-area:when;margin:.2rem 0}

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from tta_llm.observability import names
 from tta_llm.observability.runs.figures import Figures
 from tta_llm.observability.runs.reading import Run, SpanNode, SpanRecord
 
 __all__ = ["NO_CALL", "CostBy", "costs"]
 
 CostBy: TypeAlias = Literal["model", "provider", "workflow", "day"]
+
+_SAVINGS = frozenset({names.SAVED_USD, names.SAVED_SECONDS, names.ROUTE_SAVED_USD})
 
 NO_CALL = "(no call)"
 """What stands for the model and the provider of what a cache saved: none was called."""
@@ -48,12 +51,10 @@ def costs(runs: Iterable[Run], by: CostBy) -> dict[str, Figures]:
 def _entries(run: Run, by: CostBy) -> Iterator[tuple[str, Figures]]:
     for _, node in run.root.walk():
         span = node.record
-        own = span.figures
-        saved = own.cache_saved_usd or own.cache_saved_seconds or own.route_saved_usd
         if node.is_counted:
-            yield _key(run, span, by), own
-        elif saved:
-            yield _saver(run, node, by), own.savings
+            yield _key(run, span, by), span.figures
+        elif not _SAVINGS.isdisjoint(span.attributes):
+            yield _saver(run, node, by), span.figures.savings
 
 
 def _key(run: Run, span: SpanRecord, by: CostBy) -> str:

@@ -13,6 +13,7 @@ __all__ = ["EventRecord", "Run", "RunState", "SpanNode", "SpanRecord"]
 
 RunState: TypeAlias = Literal["done", "failed", "cancelled", "unfinished"]
 
+_NONE = Figures()
 _HITS = frozenset(names.CACHE_ANSWERS) - {"miss"}
 
 
@@ -100,28 +101,25 @@ class SpanRecord:
     @property
     def figures(self) -> Figures:
         """What it says of itself, without the spans inside it."""
-        return self._usage + Figures(
-            retries=self._count("tta.retry"),
-            fallbacks=self._count("tta.fallback"),
-            cache_hits=int(self.cache in _HITS),
-            cache_saved_usd=self.number(names.SAVED_USD),
-            cache_saved_seconds=self.number(names.SAVED_SECONDS),
-            route_saved_usd=self.number(names.ROUTE_SAVED_USD),
-        )
-
-    @property
-    def _usage(self) -> Figures:
-        if not self.model:
-            return Figures()
-        cost = self.attributes.get(names.COST)
-        is_known = isinstance(cost, (int, float))
+        calls = int(bool(self.model))
+        cost = self.attributes.get(names.COST) if calls else None
+        known = cost if isinstance(cost, (int, float)) else None
+        read = int(self.number(conventions.INPUT_TOKENS)) if calls else 0
+        written = int(self.number(conventions.OUTPUT_TOKENS)) if calls else 0
+        # One that failed, or that a model on this machine answered, tells of no tokens.
+        is_unpriced = self._is_unpriced or (known is None and read + written > 0)
         return Figures(
-            calls=1,
-            input_tokens=int(self.number(conventions.INPUT_TOKENS)),
-            output_tokens=int(self.number(conventions.OUTPUT_TOKENS)),
-            cost_usd=cost if is_known else None,
-            # One that failed was mostly not charged; where it was, the span says so.
-            unknown_costs=int(self._is_unpriced or (not is_known and self.state == "done")),
+            calls,
+            read,
+            written,
+            known,
+            int(is_unpriced),
+            self._count("tta.retry"),
+            self._count("tta.fallback"),
+            int(self.cache in _HITS),
+            self.number(names.SAVED_USD),
+            self.number(names.SAVED_SECONDS),
+            self.number(names.ROUTE_SAVED_USD),
         )
 
     @property
@@ -268,11 +266,9 @@ def _tree(root: SpanRecord, inside: Mapping[str | None, list[SpanRecord]]) -> Sp
 
 
 def _node(record: SpanRecord, children: tuple[SpanNode, ...]) -> SpanNode:
-    below = Figures()
-    for child in children:
-        below += child.figures
+    below = sum((child.figures for child in children if child.figures != _NONE), _NONE)
     own = record.figures
     is_counted = bool(own.calls) and not below.calls
     if own.calls and not is_counted:
         own = replace(own, calls=0, input_tokens=0, output_tokens=0, cost_usd=None, unknown_costs=0)
-    return SpanNode(record, children, own + below, is_counted)
+    return SpanNode(record, children, own if below == _NONE else own + below, is_counted)
