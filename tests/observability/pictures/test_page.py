@@ -69,7 +69,15 @@ def test_it_tells_where_the_error_arose() -> None:
         span(1, 0, name="rerank", error=True, attributes=failed),
     ]
     text = Page(render(Run.of(records))).text
-    assert "rerank failed: RateLimitError at answer/step 2 of 3 'rerank'" in text
+    assert "rerank failed: RateLimitError (at answer/step 2 of 3 'rerank')" in text
+
+
+def test_an_errors_text_is_told_where_it_was_captured_and_is_no_mark() -> None:
+    event = EventRecord("exception", 5, {"exception.message": "no such host"})
+    failed = {"error.type": "ConnectionFailedError", "tta.budget.left_calls": 2}
+    page = render(Run.of([span(0, error=True, attributes=failed, events=(event,))]))
+    assert "ConnectionFailedError: no such host, 2 calls left" in page
+    assert 'class="mark"' not in page
 
 
 def test_an_event_is_a_mark_at_its_time_and_a_note() -> None:
