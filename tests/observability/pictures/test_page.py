@@ -39,8 +39,8 @@ class Page(HTMLParser):
 
 def span(number: int, parent: int | None = None, **more: Any) -> SpanRecord:
     holder = None if parent is None else f"{parent:016x}"
-    more = {"start_ns": number, "end_ns": SECOND, "name": f"step {number}"} | more
-    return SpanRecord("0af7", f"{number:016x}", holder, **more)
+    given: dict[str, Any] = {"start_ns": number, "end_ns": SECOND, "name": f"step {number}"}
+    return SpanRecord("0af7", f"{number:016x}", holder, **given | more)
 
 
 def test_it_tells_what_the_run_took_and_cost() -> None:
@@ -180,8 +180,8 @@ def test_spans_that_the_store_had_no_room_for_are_told() -> None:
     assert "7 spans were not stored" in render(Run.of([span(0)], left_out=7))
 
 
-def test_a_run_nested_2000_deep_is_shown() -> None:
-    nested = [span(number, number - 1) for number in range(1, 2_000)]
+def test_a_run_nested_3000_deep_is_shown() -> None:
+    nested = [span(number, number - 1, error=number > 2_000) for number in range(1, 3_000)]
     assert render(Run.of([span(0), *nested])).count('role="row"') == 1_001
 
 
