@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -185,3 +187,13 @@ def test_routes_are_escaped_too() -> None:
 def test_no_label_shows_data() -> None:
     secret = MockPrimitive(return_value="sk-secret", name="model")
     assert "sk-secret" not in repr(secret) + secret.to_mermaid()
+
+
+def test_what_draws_is_not_loaded_before_something_is_drawn() -> None:
+    code = (
+        "import sys, tta_llm; print([m for m in sys.modules if '.pictures' in m or 'sqlite3' in m])"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout == "[]\n"
