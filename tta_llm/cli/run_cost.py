@@ -80,11 +80,11 @@ def _saved(amount: float) -> str:
 
 def _moment(told: str) -> float:
     """Read `7d` and its like, or a day."""
-    if match := re.fullmatch(r"(\d{1,6})([mhdw])", told):
-        ago = timedelta(**{_UNITS[match[2]]: int(match[1])})
-        return (datetime.now().astimezone() - ago).timestamp()
     try:
+        if match := re.fullmatch(r"(\d+)([mhdw])", told):
+            ago = timedelta(**{_UNITS[match[2]]: int(match[1])})
+            return (datetime.now().astimezone() - ago).timestamp()
         day = date.fromisoformat(told)
-    except ValueError:
+        return datetime(day.year, day.month, day.day).astimezone().timestamp()
+    except (ValueError, OverflowError):
         raise UsageError(f"--since is a time such as 24h, 7d or 2026-11-28, not {told!r}") from None
-    return datetime(day.year, day.month, day.day).astimezone().timestamp()

@@ -73,7 +73,9 @@ def _heading(run: Run) -> str:
     told = [run.trace_id, when(run.start_ns), one_line(run.workflow), run.state]
     told.append(duration(run.seconds))
     if figures.calls:
-        told += [counted(figures.calls, "call"), f"{tokens(figures)} tokens", cost(figures)]
+        told.append(counted(figures.calls, "call"))
+    if figures.tokens:
+        told += [f"{tokens(figures)} tokens", cost(figures)]
     saved = figures.cache_saved_usd + figures.route_saved_usd
     if saved:
         told.append(f"saved {dollars(saved)}")
@@ -86,7 +88,7 @@ def _line(node: SpanNode) -> Text:
     span, figures = node.record, node.record.figures
     text = Text(one_line(span.step), style=_STYLES.get(span.state, ""))
     text.append(f"  {duration(span.seconds)}", style="dim")
-    if node.is_counted and (figures.tokens or span.state == "done"):
+    if node.is_counted and figures.tokens:
         text.append(f"  {tokens(figures)} tokens  {cost(figures)}")
     for note in _notes(node):
         text.append(f"  {one_line(note)}", style=_STYLES.get(span.state, "cyan"))
@@ -138,10 +140,18 @@ def _ended(node: SpanNode) -> str:
     if span.state != "failed":
         return span.state
     kind = span.text(names.ERROR_TYPE) or "failed"
-    arose_inside = any(child.record.error for child in node.children)
-    place = "" if arose_inside else span.text(names.PATH)
-    left = "" if arose_inside else _left(span)
-    return kind + (f" at {place}" if place else "") + left
+    if any(child.record.error for child in node.children):  # it arose inside
+        return kind
+    place = span.text(names.PATH)
+    return kind + (f" at {place}" if place else "") + _line_of_code(span) + _left(span)
+
+
+def _line_of_code(span: SpanRecord) -> str:
+    for each in span.events:
+        function = each.attributes.get(names.CODE_FUNCTION)
+        if each.name == names.EXCEPTION and function:
+            return f" (in {function}, line {each.attributes.get(names.CODE_LINE)})"
+    return ""
 
 
 def _left(span: SpanRecord) -> str:

@@ -36,6 +36,8 @@ def dollars(amount: float) -> str:
     """Say an amount, small ones with more places."""
     if amount >= 1 or not amount:
         return f"${amount:,.2f}"
+    if amount < 0.000001:
+        return "<$0.000001"
     return f"${amount:.4f}" if amount >= 0.01 else f"${amount:.6f}"
 
 
@@ -48,7 +50,7 @@ def cost(figures: Figures) -> str:
 
 def tokens(figures: Figures) -> str:
     """Say how many tokens were read and written."""
-    if not figures.calls:
+    if not figures.tokens:
         return NOTHING
     if not figures.output_tokens:
         return f"{figures.input_tokens:,}"

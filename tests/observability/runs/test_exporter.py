@@ -128,6 +128,17 @@ def test_it_works_behind_the_sdks_own_processor_too(store: RunStore) -> None:
     assert store.find("last").state == "done"
 
 
+def test_when_it_is_turned_off_nothing_is_recorded_and_nothing_said(
+    monkeypatch: pytest.MonkeyPatch, warnings: list[str]
+) -> None:
+    monkeypatch.setenv("TTA_RUNS", "off")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(RunProcessor(warn=warnings.append))
+    provider.get_tracer("test").start_span("answer").end()
+    provider.shutdown()
+    assert warnings == []
+
+
 FULL = """
 import resource, sys
 from opentelemetry import trace

@@ -46,9 +46,11 @@ def test_of_a_call_with_one_request_of_unknown_price_both_is_told() -> None:
     assert (figures.cost_usd, figures.unknown_costs) == (0.01, 1)
 
 
-def test_a_call_that_failed_before_it_was_charged_is_not_unpriced() -> None:
-    figures = Run.of([call("gpt", tta__cost_usd=None, error=True)]).figures
-    assert (figures.calls, figures.unknown_costs) == (1, 0)
+def test_a_call_that_used_no_tokens_is_not_unpriced() -> None:
+    told: dict[str, Any] = {"gen_ai.request.model": "gpt"}
+    for free in (span("failed", error=True, **told), span("on this machine", **told)):
+        figures = Run.of([free]).figures
+        assert (figures.calls, figures.cost_usd, figures.unknown_costs) == (1, None, 0)
 
 
 def test_a_call_inside_a_call_counts_once() -> None:

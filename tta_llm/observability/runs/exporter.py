@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
+from tta_llm.observability.runs.opening import store_file
 from tta_llm.observability.runs.reading import EventRecord, SpanRecord
 from tta_llm.observability.runs.store import RunStore
 
@@ -43,14 +44,14 @@ class RunExporter(SpanExporter):
     ```
 
     Args:
-        store: Without it: the account's.
+        store: Without it: the account's, and none at all when `TTA_RUNS` is `off`.
         warn: What is done with the warning. Without it: it is logged.
     """
 
     def __init__(
         self, store: RunStore | None = None, *, warn: Callable[[str], None] | None = None
     ) -> None:
-        self._store = store or RunStore()
+        self._store = store or (RunStore() if store_file() else None)
         self._warn: Callable[[str], None] | None = warn or _logger.warning
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -60,7 +61,7 @@ class RunExporter(SpanExporter):
             _record(each) for each in spans if each.end_time is None or not isinstance(each, Span)
         ]
         try:
-            if records:
+            if records and self._store is not None:
                 self._store.add(records)
         except Exception as error:
             warn, self._warn = self._warn, None
@@ -90,7 +91,7 @@ class RunProcessor(BatchSpanProcessor):
     ```
 
     Args:
-        store: Without it: the account's.
+        store: Without it: the account's, and none at all when `TTA_RUNS` is `off`.
         warn: What is done with the warning when the file can't be written. Without it: it is
             logged.
     """

@@ -115,14 +115,15 @@ class SpanRecord:
             return Figures()
         cost = self.attributes.get(names.COST)
         is_known = isinstance(cost, (int, float))
-        return Figures(
+        used = Figures(
             calls=1,
             input_tokens=int(self.number(conventions.INPUT_TOKENS)),
             output_tokens=int(self.number(conventions.OUTPUT_TOKENS)),
             cost_usd=cost if is_known else None,
-            # One that failed was mostly not charged; where it was, the span says so.
-            unknown_costs=int(self._is_unpriced or (not is_known and self.state == "done")),
         )
+        # One that failed, or that a model on this machine answered, tells of no tokens.
+        is_unpriced = self._is_unpriced or (used.tokens > 0 and not is_known)
+        return replace(used, unknown_costs=int(is_unpriced))
 
     @property
     def _is_unpriced(self) -> bool:
