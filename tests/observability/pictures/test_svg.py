@@ -7,6 +7,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.observability.pictures.recorded import broken, mock, ran
 from tests.observability.recorder import Spans
@@ -17,6 +19,8 @@ from tta_llm import (
     SequentialPrimitive,
     WorkflowPrimitive,
 )
+from tta_llm.observability.outline import Outline
+from tta_llm.observability.pictures import draw_mermaid, draw_svg
 from tta_llm.observability.pictures.lettering import cut, text_width
 from tta_llm.recovery import CompensationPrimitive, FallbackPrimitive, RetryPrimitive
 
@@ -171,3 +175,31 @@ def test_what_fits_is_not_cut() -> None:
     assert cut("fits", 10, 100) == "fits"
     assert cut("does not fit", 10, 40).endswith("…")
     assert text_width(cut("m" * 1_000, 10, 90), 10) <= 90
+
+
+NAMES = st.text(max_size=12)
+LEAVES = st.builds(
+    Outline, NAMES, NAMES, st.sampled_from(["group", "more"]), st.one_of(NAMES, st.just("undo 1"))
+)
+OUTLINES = st.recursive(
+    LEAVES,
+    lambda inner: st.builds(
+        Outline,
+        NAMES,
+        NAMES,
+        st.sampled_from(["group", "sequence", "choice", "other"]),
+        st.one_of(NAMES, st.just("undo 1")),
+        st.lists(inner, max_size=4).map(tuple),
+    ),
+)
+
+
+@given(OUTLINES)
+def test_any_outline_that_a_file_may_hold_is_drawn(outline: Outline) -> None:
+    read = Outline.from_json(outline.to_json())
+    drawn = ET.fromstring(draw_svg(read).encode())
+    parts = [part for _, part in read.walk()]
+    assert len(drawn.findall(f".//{SVG}rect[@class='tta-leaf']")) == sum(
+        not part.children for part in parts
+    )
+    assert draw_mermaid(read).count("[") >= sum(not part.children for part in parts)
