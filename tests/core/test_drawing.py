@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -15,7 +17,12 @@ from tta_llm import (
     step,
 )
 from tta_llm.performance import CachePrimitive
-from tta_llm.recovery import FallbackPrimitive, RetryPrimitive, TimeoutPrimitive
+from tta_llm.recovery import (
+    CompensationPrimitive,
+    FallbackPrimitive,
+    RetryPrimitive,
+    TimeoutPrimitive,
+)
 from tta_llm.testing import MockPrimitive
 
 
@@ -113,10 +120,26 @@ def test_a_limit_is_told() -> None:
     assert "within 5 s" in repr(TimeoutPrimitive(mock("a"), 5))
 
 
-def test_a_notebook_gets_both() -> None:
+def test_a_notebook_gets_text_a_diagram_and_a_picture() -> None:
     bundle = WORKFLOW._repr_mimebundle_(include=None, exclude=None)
     assert bundle["text/plain"] == OUTLINE
     assert bundle["text/vnd.mermaid"] == WORKFLOW.to_mermaid()
+    assert bundle["image/svg+xml"] == WORKFLOW.to_svg()
+
+
+def test_a_diagram_of_many_branches_after_many_has_fewer_arrows_than_mermaid_refuses() -> None:
+    branches = ParallelPrimitive([mock(f"b{number}") for number in range(60)])
+    assert (branches >> branches).to_mermaid().count("-->") < 500
+
+
+def test_names_as_long_as_can_be_leave_the_diagram_below_what_mermaid_refuses() -> None:
+    assert len(SequentialPrimitive([mock("n" * 1_000)] * 300).to_mermaid()) < 50_000
+
+
+def test_what_undoes_a_step_hangs_on_it() -> None:
+    chart = CompensationPrimitive([(mock("book"), mock("cancel")), mock("pay")]).to_mermaid()
+    assert 'n1 -.->|"undo"| n2' in chart
+    assert "n1 --> n3" in chart
 
 
 def test_the_outline_of_5000_steps_is_bounded() -> None:
@@ -164,3 +187,13 @@ def test_routes_are_escaped_too() -> None:
 def test_no_label_shows_data() -> None:
     secret = MockPrimitive(return_value="sk-secret", name="model")
     assert "sk-secret" not in repr(secret) + secret.to_mermaid()
+
+
+def test_what_draws_is_not_loaded_before_something_is_drawn() -> None:
+    code = (
+        "import sys, tta_llm; print([m for m in sys.modules if '.pictures' in m or 'sqlite3' in m])"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout == "[]\n"

@@ -15,9 +15,8 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
-from tta_llm.core import _builders, _joins, _tasks
+from tta_llm.core import _builders, _drawing, _joins, _tasks
 from tta_llm.core._checks import at_least
-from tta_llm.core._outline import outline_of
 from tta_llm.core._supervision import mark_public, run_observed, supervise
 from tta_llm.core._tasks import BatchItem
 from tta_llm.core._typing import (
@@ -36,13 +35,12 @@ from tta_llm.core._typing import (
 )
 from tta_llm.core.context import WorkflowContext, require_context
 from tta_llm.observability import SpanDetails, configured
-from tta_llm.observability.pictures import draw_mermaid, draw_svg, draw_text
-from tta_llm.observability.runs import Run as Recorded
 
 if TYPE_CHECKING:
     from tta_llm.core.mapping import MapPrimitive
     from tta_llm.core.parallel import ParallelPrimitive
     from tta_llm.core.sequence import SequentialPrimitive
+    from tta_llm.observability.runs import Run as Recorded
 
 __all__ = ["WorkflowPrimitive"]
 
@@ -214,14 +212,14 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
 
     def to_mermaid(self, run: Recorded | None = None) -> str:
         """Draw the workflow as a Mermaid flowchart; of a run, in colours and with its figures."""
-        return draw_mermaid(outline_of(self), run)
+        return _drawing.mermaid(self, run)
 
     def to_svg(self, run: Recorded | None = None) -> str:
         """Draw the workflow as an SVG, which needs no service; see `to_mermaid` for a run."""
-        return draw_svg(outline_of(self), run)
+        return _drawing.svg(self, run)
 
     def __repr__(self) -> str:
-        return draw_text(outline_of(self))
+        return _drawing.text(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {

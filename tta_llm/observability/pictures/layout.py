@@ -57,14 +57,15 @@ def _chain(steps: Sequence[Piece]) -> Block:
 
 def _with_asides(steps: Sequence[Piece]) -> Iterator[tuple[Block, str]]:
     """Put what undoes a step at its side."""
-    for number, step in enumerate(steps):
+    first, *others = steps
+    block, look = framed(first), look_of(first.seen)
+    for step in others:
         if _is_aside(step):
+            block = _beside(block, framed(step))
             continue
-        block = framed(step)
-        for aside in steps[number + 1 : number + 2]:
-            if _is_aside(aside):
-                block = _beside(block, framed(aside))
-        yield block, look_of(step.seen)
+        yield block, look
+        block, look = framed(step), look_of(step.seen)
+    yield block, look
 
 
 def _is_aside(step: Piece) -> bool:

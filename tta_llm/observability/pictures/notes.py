@@ -9,7 +9,11 @@ from tta_llm.observability import names
 from tta_llm.observability.pictures.words import dollars_told, seconds_told
 from tta_llm.observability.runs import EventRecord, SpanNode, SpanRecord
 
-__all__ = ["event_told", "failure", "notes"]
+__all__ = ["event_told", "failure", "happened", "notes"]
+
+# OpenTelemetry's own names. The text is there where contents are captured.
+_ERROR = "exception"
+_ERROR_TEXT = "exception.message"
 
 
 def notes(node: SpanNode) -> Iterator[str]:
@@ -23,10 +27,15 @@ def notes(node: SpanNode) -> Iterator[str]:
         yield f"cache {span.cache}"
     if saved := span.number(names.SAVED_USD) + span.number(names.ROUTE_SAVED_USD):
         yield f"saved {dollars_told(saved)}"
-    for told, times in Counter(map(event_told, span.events)).items():
+    for told, times in Counter(map(event_told, happened(span))).items():
         yield told if times == 1 else f"{told}, {times} times"
     if span.state == "failed":
         yield failure(node)
+
+
+def happened(span: SpanRecord) -> list[EventRecord]:
+    """Give the events, but for the error, of which more is told."""
+    return [event for event in span.events if event.name != _ERROR]
 
 
 def event_told(event: EventRecord) -> str:
@@ -40,14 +49,14 @@ def event_told(event: EventRecord) -> str:
 
 
 def failure(node: SpanNode) -> str:
-    """Say what error it was, and where it arose, where that is not a span inside it."""
+    """Say what error it was, and more of it at the span where it arose."""
     span = node.record
     kind = span.text(names.ERROR_TYPE) or "failed"
     if any(child.record.state == "failed" for child in node.children):
         return kind
-    place = f" at {path}" if (path := span.text(names.PATH)) else ""
+    texts = [text for each in span.events if (text := each.attributes.get(_ERROR_TEXT))]
     left = " and ".join(_left(span))
-    return f"{kind}{place}{f', {left} left' if left else ''}"
+    return f"{': '.join([kind, *map(str, texts)])}{f', {left} left' if left else ''}"
 
 
 def _left(span: SpanRecord) -> Iterator[str]:

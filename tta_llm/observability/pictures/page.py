@@ -80,7 +80,8 @@ def _where_it_failed(root: SpanNode) -> str:
     node = root
     while failed := [child for child in node.children if child.record.state == "failed"]:
         node = failed[-1]
-    return f"{node.record.step} failed: {failure(node)}"
+    place = f" (at {path})" if (path := node.record.text(names.PATH)) else ""
+    return f"{node.record.step} failed: {failure(node)}{place}"
 
 
 def _pictures(root: SpanNode) -> str:

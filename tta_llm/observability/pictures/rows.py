@@ -45,15 +45,17 @@ def _chosen(rows: list[Row]) -> set[int]:
 
     chosen: set[int] = set()
     for number in sorted(range(len(rows)), key=merit):
-        held = _with_holders(rows, number) - chosen
-        if len(chosen) + len(held) <= _MOST_ROWS:
-            chosen |= held
+        missing = _with_holders(rows, number, chosen)
+        if len(chosen) + len(missing) <= _MOST_ROWS:
+            chosen.update(missing)
     return chosen
 
 
-def _with_holders(rows: list[Row], number: int) -> set[int]:
-    numbers, holder = {number}, rows[number].holder
-    while holder is not None:
-        numbers.add(holder)
-        holder = rows[holder].holder
-    return numbers
+def _with_holders(rows: list[Row], number: int, chosen: set[int]) -> list[int]:
+    """Give the row and those around it that are not chosen yet, or as many as are too many."""
+    missing: list[int] = []
+    at: int | None = number
+    while at is not None and at not in chosen and len(missing) <= _MOST_ROWS:
+        missing.append(at)
+        at = rows[at].holder
+    return missing

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tta_llm.observability.pictures.contents import attributes_of, messages_of
 from tta_llm.observability.pictures.lettering import escaped
-from tta_llm.observability.pictures.notes import event_told, notes
+from tta_llm.observability.pictures.notes import event_told, happened, notes
 from tta_llm.observability.pictures.rows import Row, rows_of
 from tta_llm.observability.pictures.words import GLYPHS, cost_told, seconds_told
 from tta_llm.observability.runs import EventRecord, Run
@@ -102,7 +102,7 @@ def _step(row: Row) -> str:
 def _bar(row: Row, scale: _Scale) -> str:
     span = row.node.record
     left, right = scale.share(span.start_ns), scale.share(span.end_ns)
-    marks = [_mark(event, scale) for event in span.events[:_MOST_MARKS]]
+    marks = [_mark(event, scale) for event in happened(span)[:_MOST_MARKS]]
     bar = f'<span class="bar" style="left:{left:.3%};width:{right - left:.3%}"></span>'
     return f'<span class="track">{bar}{"".join(marks)}</span>'
 
