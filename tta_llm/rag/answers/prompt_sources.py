@@ -18,6 +18,7 @@ from tta_llm.rag.search.search import SearchResult
 
 __all__ = ["ReadPassage", "Sentence", "Source", "read_sources"]
 
+_BRACKETS = re.compile(r"\([^()]*\)")
 _NAME = re.compile(r"[A-Z]\w+(?:[ \n][A-Z]\w+)+")
 
 ReadPassage: TypeAlias = Callable[[str, Chunk], str | Awaitable[str]]
@@ -130,7 +131,7 @@ class Source:
 
 
 def _clauses(sentence: str) -> tuple[Facts, ...]:
-    pieces = sentence.replace(";", ",").replace(" and ", ", ").split(", ")
+    pieces = _BRACKETS.sub(" ", sentence).replace(";", ",").replace(" and ", ", ").split(", ")
     return tuple(map(facts, pieces)) if len(pieces) > 1 else ()
 
 
