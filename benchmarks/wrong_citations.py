@@ -190,7 +190,7 @@ def _other_name(sentence: str, abstract: _Abstract, chance: random.Random) -> st
     if not strange or not found:
         return None
     one = chance.choice(found)
-    return sentence[: one.start()] + chance.choice(strange) + sentence[one.end() :]
+    return f"{sentence[: one.start()]}{chance.choice(strange)}{sentence[one.end() :]}"
 
 
 def _exchanged(sentence: str, _: _Abstract, chance: random.Random) -> str | None:

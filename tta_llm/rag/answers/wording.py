@@ -125,7 +125,8 @@ def _within(quantities: Iterable[Quantity], tokens: Sequence[Token]) -> list[Qua
 
 
 def _is_negated(words: Sequence[Token]) -> bool:
-    return any(is_negation(each.text.lower()) for each in words)
+    # In capitals it may be an abbreviation: nitric oxide (NO).
+    return any(is_negation(each.text.lower()) and not each.text.isupper() for each in words)
 
 
 def _words(words: Iterable[Token]) -> list[str]:
