@@ -141,7 +141,8 @@ class GenerateAnswer(WorkflowPrimitive[SearchResult, Answer]):
 
     async def _prompt(self, result: SearchResult) -> Prompt:
         relevance = max(((hit.dense + hit.coverage) / 2 for hit in result.hits), default=0.0)
-        if relevance < self._min_relevance:
+        # A cosine may be below 0; without a minimum the model is asked all the same.
+        if self._min_relevance > max(relevance, 0):
             return Prompt(
                 ChatRequest(result.query.text),
                 (),

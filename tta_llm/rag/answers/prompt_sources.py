@@ -52,8 +52,8 @@ class Source:
 
     @cached_property
     def sentences(self) -> tuple[Sentence, ...]:
-        """What it says, without the orders that it gives to whoever reads."""
-        spans = (span for span in self.spans if not gives_orders(self.text[slice(*span)]))
+        """What it says, without the orders that it gives and what follows them in a paragraph."""
+        spans = (span for span in self.spans if not self._is_ordered(span))
         return tuple(
             Sentence(span, facts(text := self.text[slice(*span)]), _clauses(text)) for span in spans
         )
@@ -62,6 +62,14 @@ class Source:
     def gives_orders(self) -> bool:
         """Whether it seems to speak to the model."""
         return any(gives_orders(self.text[slice(*span)]) for span in self.spans)
+
+    def _is_ordered(self, span: Span) -> bool:
+        begin = self.text.rfind("\n\n", 0, span.end) + 1
+        return self.gives_orders and any(
+            gives_orders(self.text[slice(*each)])
+            for each in self.spans
+            if begin <= each.start <= span.start
+        )
 
     @cached_property
     def context(self) -> Facts:
