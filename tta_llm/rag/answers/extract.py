@@ -21,9 +21,8 @@ __all__ = ["MIN_RELEVANCE", "ExtractAnswer"]
 MIN_RELEVANCE = 0.5
 """A sentence answers when its cosine with the question and its coverage average to this.
 
-Found on the examples' questions and half of SciFact's claims, with and without their abstracts; on
-questions about the guides, which had no part in it, `benchmarks/answers.py` prints how often a right
-place is cited and how often nothing is.
+Chosen with the examples' questions and SciFact's claims, with and without their abstracts, at hand;
+`benchmarks/answers.py` prints how it does on these and on others.
 """
 
 _MOST_LOOKED_AT = 60
