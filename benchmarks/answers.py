@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from tta_llm import WorkflowContext
 from tta_llm.performance.threshold import Share
@@ -33,9 +34,8 @@ def is_right(answer: Answer, expected: str | None) -> bool:
     return any(expected in " ".join(each.quote.split()) for each in answer.citations)
 
 
-async def measure(documents: Path, questions: Path) -> None:
+async def measure(documents: Path, rows: list[dict[str, Any]]) -> None:
     """Ask each question and print the rates, and the wrong answers."""
-    rows = [json.loads(line) for line in questions.read_text("utf-8").splitlines()]
     right = {True: 0, False: 0}
     async with Index() as index:
         await IngestDocuments(index).execute(documents, WorkflowContext())
@@ -54,12 +54,13 @@ async def measure(documents: Path, questions: Path) -> None:
         print(f"{text:23} {count} of {of} ({share.low:.0%} to {share.high:.0%})")
 
 
-async def main() -> None:
+def main() -> None:
     """Measure both sets."""
     for name, (documents, questions) in SETS.items():
         print(f"\n{name}")
-        await measure(documents, questions)
+        rows = [json.loads(line) for line in questions.read_text("utf-8").splitlines()]
+        asyncio.run(measure(documents, rows))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -96,7 +96,7 @@ TRIAL = (
     "study, and 29 of 55 left within 24 weeks."
 )
 CHANGED = {
-    "a number of another sentence": "Aspirin reduced the risk of stroke in patients over 60 (n=29).",
+    "a number of another sentence": "Aspirin reduced the risk of stroke in those over 60 (n=29).",
     "a unit": "Aspirin reduced the risk of stroke in patients over 60 (n=20) after 12 months.",
     "an opposite": "Aspirin increased the risk of stroke in patients over 60 (n=20).",
     "a direction": "In the trial, stroke reduced the risk of aspirin in patients over 60 (n=20).",

@@ -13,7 +13,7 @@ from tta_llm import WorkflowContext
 from tta_llm.errors import OverloadedError
 from tta_llm.messages import ChatRequest
 from tta_llm.rag.rerankers.judge import JudgeReranker
-from tta_llm.rag.rerankers.sources import numbered
+from tta_llm.rag.marked import numbered
 from tta_llm.testing import FakeChatModel, MockPrimitive
 
 

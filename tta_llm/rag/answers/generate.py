@@ -45,7 +45,7 @@ class GenerateAnswer(WorkflowPrimitive[SearchResult, Answer]):
     The sources are data. They stand between marks that they can't contain, without the letters that
     people don't see; the model is offered no tools, and what it asks to call is not called. An
     answer that repeats the instructions is withheld. Where a source gives orders to the model,
-    sentences that no source supports are left out.
+    sentences without a citation that holds are left out.
 
     A stream gives each sentence when it has been checked, then its citations, and at last the
     whole `Answer`; an `AnswerRestart` takes back what came before it.
