@@ -48,6 +48,7 @@ class Hit:
         lexical: The BM25 score; 0 when meaning alone found it.
         coverage: The share of the question's content whose words stand in the chunk; 0 to 1.
         rerank: What a rerank model said of it; None when none was asked.
+        also: Chunks of the same text elsewhere, where `CollapseDuplicates` found them.
     """
 
     chunk: Chunk
@@ -56,6 +57,7 @@ class Hit:
     lexical: float = 0.0
     coverage: float = 0.0
     rerank: float | None = None
+    also: tuple[Chunk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
