@@ -114,8 +114,7 @@ def test_one_thing_changed_in_the_source_s_own_words_is_caught(changed: str) -> 
     "kept",
     [
         "Pain was reported by 16% of all CD4+CD25+ patients of the 10E8 study.",
-        "In the trial, aspirin reduced the risk of stroke in patients over 60 after 12 weeks, and "
-        "29 of 55 left within 24 weeks.",
+        "In the trial, aspirin reduced the risk of stroke after 12 weeks, and 29 of 55 left.",
         "Formation was not inhibited by L-NAME, an NO synthase inhibitor.",
         "29 of 55 patients left within 24 weeks.",
         "Stroke became rarer: aspirin reduced its risk in patients over sixty.",
