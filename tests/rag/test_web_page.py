@@ -187,6 +187,16 @@ async def test_a_host_with_one_private_address_is_refused() -> None:
         await read_web_page("http://a.test/", resolve=lambda *_: ["8.8.8.8", "10.0.0.1"])
 
 
+async def test_each_address_of_a_host_is_tried() -> None:
+    with serving(lambda *_: answer(b"<p>text</p>", HTML)) as port:
+        url = f"http://two.test:{port}/"
+        both = ["127.0.0.9", "127.0.0.1"]
+        document = await read_web_page(url, allow=LOOPBACK, resolve=lambda *_: both)
+        assert document.text == "text"
+    with pytest.raises(DocumentError, match="refused"):
+        await read_web_page(url, allow=LOOPBACK, resolve=lambda *_: both)
+
+
 async def test_a_name_is_looked_up_once_and_the_address_kept() -> None:
     answers = iter([["127.0.0.1"], ["127.0.0.2"]])
     asked: list[str] = []

@@ -12,8 +12,8 @@ from tests.rag.results import result_of, texts
 from tta_llm import WorkflowContext
 from tta_llm.errors import OverloadedError
 from tta_llm.messages import ChatRequest
+from tta_llm.rag.marked import numbered
 from tta_llm.rag.rerankers.judge import JudgeReranker
-from tta_llm.rag.rerankers.sources import numbered
 from tta_llm.testing import FakeChatModel, MockPrimitive
 
 

@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tta_llm.rag.answers.quantities import Quantity, quantities, tokens
 from tta_llm.rag.index.lexical import terms
 
-__all__ = ["Facts", "facts", "is_quoted", "quotes", "word_line"]
+__all__ = ["Facts", "facts", "is_negation", "is_quoted", "quotes", "word_line"]
 
 _NEGATIONS = frozenset(
     "no not never none neither nor cannot nothing nobody nowhere hardly "
     "nicht kein keine keinen keinem keiner nie niemals weder".split()
 )
-_CLAUSE_END = re.compile(r"[,;:.!?()]|\b(?:but|however|although|while|whereas|because|so)\b")
-_NEGATED_WORDS = 8
-_OPPOSITES = tuple(
-    frozenset(pair.split())
-    for pair in (
-        "more less|more fewer|above below|over under|before after|always never|high low|"
-        "higher lower|highest lowest|increase decrease|increases decreases|increased decreased|"
-        "increasing decreasing|raise reduce|raises reduces|maximum minimum|most least|"
-        "longer shorter|larger smaller|inside outside|allowed forbidden|allowed prohibited|"
-        "included excluded|"
-        "with without|on off|open closed|first last|indoors outdoors|enable disable|cold hot|"
-        "cold warm|early late|earlier later|better worse|begin end|begins ends|buy sell|"
-        "optional required|optional mandatory|safe dangerous|true false|everyone nobody|"
-        "all none|only also|add remove|added removed|new old|win lose|up down"
-    ).split("|")
+_CLAUSE_END = re.compile(
+    # A list goes on behind its commas: "no vinegar, alcohol or bleach".
+    r",(?!(?:\s+[\w-]+){1,3}(?:,|\s+n?or\b))|[;:.!?()]|\b(?:but|however|although|while|whereas|because|so)\b"
 )
+_NEGATED_WORDS = 8
 _QUOTE = re.compile(
     r"“([^”\n]+)”|„([^“”\n]+)[“”]|«([^»\n]+)»|»([^«\n]+)«|「([^」\n]+)」"
     r"|(?<![\w\"])\"([^\"\n]+)\"(?!\w)"
@@ -39,7 +29,7 @@ _QUOTE = re.compile(
 _LEFT_OUT = re.compile(r"\[?(?:\.\.\.|…)\]?")
 _MARKDOWN = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)")
 _CONTRACTION = re.compile(r"\b\w+n't\b|'(?:s|re|ve|ll|d|m)\b")
-_BULLET = re.compile(r"\s*(?:[-*+•>]|\d{1,3}[.)]|\#{1,6})\s+")
+_BULLET = re.compile(r"\A\s*(?:[-*+•>]|\d{1,3}[.)]|\#{1,6})\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +41,8 @@ class Facts:
         quantities: Its numbers with units.
         names: Its names, and other words in capitals, in lower case.
         words: All its words, in lower case.
-        denied: The stems that a negation reaches.
+        denials: For each negation the stems that it reaches.
+        asserted: The stems that stand somewhere that no negation reaches.
         text: It in plain letters; the offsets of the quantities are in there.
     """
 
@@ -59,26 +50,20 @@ class Facts:
     quantities: tuple[Quantity, ...]
     names: frozenset[str]
     words: frozenset[str]
-    denied: frozenset[str]
+    denials: tuple[frozenset[str], ...]
+    asserted: frozenset[str]
     text: str
 
     def behind(self, quantity: Quantity) -> frozenset[str]:
         """The stems that follow one of its numbers."""
-        return _stems(self.text[quantity.end :])
+        return frozenset(_stems(self.text[quantity.end :]))
 
-    def opposes(self, other: Facts) -> str | None:
-        """Give the word of this sentence in whose place the other has the opposite."""
-        for pair in _OPPOSITES:
-            ours, theirs = pair & self.words, pair & other.words
-            if len(ours) == len(theirs) == 1 and ours != theirs:
-                return next(iter(ours))
-        return None
-
-    def denies(self, other: Facts) -> bool:
-        """Tell whether one of the two negates what the other says of the same."""
-        shared = self.terms & other.terms
-        ours, theirs = self.denied & shared, other.denied & shared
-        return bool(ours) != bool(theirs) and bool(ours | theirs)
+    def denies(self, others: Sequence[Facts]) -> bool:
+        """Tell whether it negates something that others say and do not negate."""
+        said = {stem for other in others for stem in other.terms} - self.asserted
+        denied = {stem for other in others for each in other.denials for stem in each}
+        shared = (said.intersection(each) for each in self.denials)
+        return any(each and each.isdisjoint(denied) for each in shared)
 
 
 def facts(sentence: str) -> Facts:
@@ -89,15 +74,25 @@ def facts(sentence: str) -> Facts:
         from tta_llm.rag.answers.claims import facts
 
         read = facts("The battery does not last nine hours.")
-        assert "last" in read.denied
+        assert read.denials == ({"last"},)
         assert read.quantities[0].unit == "hour"
         ```
     """
     text = _plain(sentence)
     numbers = tuple(quantities(text))
     kept = _without(text, numbers)
-    words = frozenset(each.text.lower() for each in tokens(text))
-    return Facts(_stems(kept), numbers, frozenset(_names(text)), words, _denied(kept), text)
+    stems, denials = _stems(kept), list(_denials(kept))
+    asserted = Counter(stems)
+    asserted.subtract(stem for reached in denials for stem in reached)
+    return Facts(
+        frozenset(stems),
+        numbers,
+        frozenset(_names(text)),
+        frozenset(each.text.lower() for each in tokens(text)),
+        tuple(map(frozenset, denials)),
+        frozenset(+asserted),
+        text,
+    )
 
 
 def _plain(text: str) -> str:
@@ -120,9 +115,9 @@ def quotes(text: str) -> list[str]:
     ]
 
 
-def _stems(text: str) -> frozenset[str]:
+def _stems(text: str) -> list[str]:
     [stems] = terms([_CONTRACTION.sub(" ", text)])
-    return frozenset(stem for stem in stems if not stem.isdigit() and stem not in _NEGATIONS)
+    return [stem for stem in stems if not stem.isdigit() and stem not in _NEGATIONS]
 
 
 def _without(text: str, numbers: Iterable[Quantity]) -> str:
@@ -133,18 +128,22 @@ def _without(text: str, numbers: Iterable[Quantity]) -> str:
     return "".join(letters)
 
 
-def _denied(text: str) -> frozenset[str]:
+def is_negation(word: str) -> bool:
+    """Tell whether a word, in lower case, turns what is said into its contrary."""
+    return word in _NEGATIONS or word.endswith("n't")
+
+
+def _denials(text: str) -> Iterator[list[str]]:
     """The stems behind each negation in its clause; those before it, where none is behind."""
-    denied: set[str] = set()
     for found in re.finditer(r"[\w']+", text):
         word = found[0].lower()
-        if word in _NEGATIONS or word.endswith("n't"):
+        # What stands in brackets by itself is an abbreviation: "nitric oxide (NO)".
+        if is_negation(word) and text[found.start() - 1 : found.start()] != "(":
             after = _CLAUSE_END.split(text[found.end() :], maxsplit=1)[0].split()
             before = _CLAUSE_END.split(text[: found.start()])[-1].split()
             # "Alcohol must not be used": nothing follows that could be meant.
             reached = _stems(" ".join(after[:_NEGATED_WORDS]))
-            denied |= reached or _stems(" ".join(before[-_NEGATED_WORDS:]))
-    return frozenset(denied)
+            yield reached or _stems(" ".join(before[-_NEGATED_WORDS:]))
 
 
 def _names(text: str) -> list[str]:
@@ -161,7 +160,7 @@ def _names(text: str) -> list[str]:
 
 
 def _is_name(word: str, start: int, text: str) -> bool:
-    if not word[0].isupper() or word in {"I", "I'm", "I've"}:
+    if not word.lstrip("0123456789")[:1].isupper() or word in {"I", "I'm", "I've"}:
         return False
     before = text[:start].rstrip(" \"'“”„«»(*_")
     return bool(before) and before[-1] not in ".!?:;\n•|"

@@ -45,7 +45,7 @@ class GenerateAnswer(WorkflowPrimitive[SearchResult, Answer]):
     The sources are data. They stand between marks that they can't contain, without the letters that
     people don't see; the model is offered no tools, and what it asks to call is not called. An
     answer that repeats the instructions is withheld. Where a source gives orders to the model,
-    sentences that no source supports are left out.
+    sentences without a citation that holds are left out.
 
     A stream gives each sentence when it has been checked, then its citations, and at last the
     whole `Answer`; an `AnswerRestart` takes back what came before it.
@@ -141,7 +141,8 @@ class GenerateAnswer(WorkflowPrimitive[SearchResult, Answer]):
 
     async def _prompt(self, result: SearchResult) -> Prompt:
         relevance = max(((hit.dense + hit.coverage) / 2 for hit in result.hits), default=0.0)
-        if relevance < self._min_relevance:
+        # A cosine may be below 0; without a minimum the model is asked all the same.
+        if self._min_relevance > max(relevance, 0):
             return Prompt(
                 ChatRequest(result.query.text),
                 (),

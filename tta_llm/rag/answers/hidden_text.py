@@ -21,7 +21,7 @@ _ORDER = re.compile(
     r"\b(?:system|hidden|secret|initial|your|developer)\s+(?:prompt|instruction|message|rule)s?\b"
     r"|\byou\s+(?:are|act)\s+(?:now|no longer|as)\b|\bfrom\s+now\s+on\b.{0,40}\byou\b"
     r"|\bnew\s+(?:instruction|rule|task|order)s?\s*:|^\s*(?:system|assistant|developer)\s*:"
-    r"|<\|?(?:im_start|system|assistant)\b"
+    r"|<\|?(?:im_start|system|assistant)\b|\[(?:end of )?source \d"
     r"|\b(?:reply|respond|answer|say|output|print|write)\s+(?:only|exactly|just|with|nothing but)\b"
     r"|\b(?:do\s+not|don't|never)\s+(?:mention|cite|tell|reveal|warn)\b"
     r"|\b(?:AI|assistant|language model|chatbot|LLM)s?\b.{0,40}\b(?:must|should|shall)\b",

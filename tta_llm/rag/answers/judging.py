@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tta_llm.core import WorkflowContext
 from tta_llm.messages import ChatRequest, system, user
-from tta_llm.rag.answers.prompting import mark_of
 from tta_llm.rag.chat_step import ChatStep
+from tta_llm.rag.marked import mark_of, marked
 
 __all__ = ["judges_supported"]
 
@@ -20,6 +20,6 @@ async def judges_supported(
 ) -> bool:
     """Ask once; anything but a yes is a no."""
     mark = mark_of([passage, claim])
-    asked = user(f"[passage {mark}]\n{passage}\n[end of passage {mark}]\n\nSentence: {claim}")
+    asked = user(f"{marked(passage, 'passage', mark)}\n\nSentence: {claim}")
     response = await judge.execute(ChatRequest([system(_QUESTION), asked]), context)
     return response.text.strip(" *\"'.\n").casefold().startswith("yes")

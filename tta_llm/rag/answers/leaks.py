@@ -56,7 +56,8 @@ def without_unknown_links(text: str, checker: Checker) -> tuple[str, int]:
         nonlocal removed
         address = (found[3] if found[4] is None else found[4]).rstrip(".,;:!?")
         places = (checker.question, *(source.text for source in checker.sources))
-        if any(_holds(place, address) for place in places):
+        # What stands in a source as an address only, nobody is made to fetch.
+        if any(found[0] in place if found[1] else _holds(place, address) for place in places):
             return found[0]
         removed += 1
         behind = found[4][len(address) :] if found[4] else ""

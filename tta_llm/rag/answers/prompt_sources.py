@@ -18,6 +18,7 @@ from tta_llm.rag.search.search import SearchResult
 
 __all__ = ["ReadPassage", "Sentence", "Source", "read_sources"]
 
+_BRACKETS = re.compile(r"\([^()]*\)")
 _NAME = re.compile(r"[A-Z]\w+(?:[ \n][A-Z]\w+)+")
 
 ReadPassage: TypeAlias = Callable[[str, Chunk], str | Awaitable[str]]
@@ -51,8 +52,8 @@ class Source:
 
     @cached_property
     def sentences(self) -> tuple[Sentence, ...]:
-        """What it says, without the orders that it gives to whoever reads."""
-        spans = (span for span in self.spans if not gives_orders(self.text[slice(*span)]))
+        """What it says, without the orders that it gives and what follows them in a paragraph."""
+        spans = (span for span in self.spans if not self._is_ordered(span))
         return tuple(
             Sentence(span, facts(text := self.text[slice(*span)]), _clauses(text)) for span in spans
         )
@@ -61,6 +62,14 @@ class Source:
     def gives_orders(self) -> bool:
         """Whether it seems to speak to the model."""
         return any(gives_orders(self.text[slice(*span)]) for span in self.spans)
+
+    def _is_ordered(self, span: Span) -> bool:
+        begin = self.text.rfind("\n\n", 0, span.end) + 1
+        return self.gives_orders and any(
+            gives_orders(self.text[slice(*each)])
+            for each in self.spans
+            if begin <= each.start <= span.start
+        )
 
     @cached_property
     def context(self) -> Facts:
@@ -130,7 +139,7 @@ class Source:
 
 
 def _clauses(sentence: str) -> tuple[Facts, ...]:
-    pieces = sentence.replace(";", ",").replace(" and ", ", ").split(", ")
+    pieces = _BRACKETS.sub(" ", sentence).replace(";", ",").replace(" and ", ", ").split(", ")
     return tuple(map(facts, pieces)) if len(pieces) > 1 else ()
 
 

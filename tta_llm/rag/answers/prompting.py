@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from tta_llm.messages import ChatRequest, Message, system, user
 from tta_llm.providers import ChatModel, token_counter
 from tta_llm.rag.answers.hidden_text import without_hidden
 from tta_llm.rag.answers.prompt_sources import Source
+from tta_llm.rag.marked import mark_of, marked
 from tta_llm.rag.search.query import Query
 
-__all__ = ["NOT_FOUND", "Budget", "Prompt", "budget_of", "mark_of", "write_prompt"]
+__all__ = ["NOT_FOUND", "Budget", "Prompt", "budget_of", "write_prompt"]
 
 NOT_FOUND = "NOT IN THE DOCUMENTS"
 """What a model is to answer when the sources don't."""
@@ -148,19 +148,10 @@ def _talk(history: Sequence[Message]) -> list[Message]:
     return [Message(each.role, each.text) for each in turns]
 
 
-def mark_of(texts: Iterable[str]) -> str:
-    """Letters that none of the texts can hold: they come from a hash of all of them."""
-    joined = "\0".join(texts)
-    return hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
 def _written(source: Source, mark: str) -> str:
     place = (source.chunk.location, *source.chunk.headings)
     title = without_hidden(" ".join(" / ".join(place).split())).replace("]", ")")
-    return (
-        f"[source {source.number} {mark}: {title}]\n{without_hidden(source.text)}\n"
-        f"[end of source {source.number} {mark}]"
-    )
+    return marked(without_hidden(source.text), f"source {source.number}", mark, title)
 
 
 def _fitting(sources: Sequence[Source], room: int, budget: Budget, mark: str) -> list[Source]:

@@ -9,12 +9,6 @@ from typing import NamedTuple
 
 __all__ = ["Quantity", "Token", "quantities", "tokens"]
 
-_TOKEN = re.compile(
-    r"(?P<code>[^\W\d_]+-?\d[\w]*(?:[-./]\w+)*)"  # HB-21, iOS16: a name with a number in it
-    r"|(?P<number>(?:(?<![\w.,)\]])[-\u2212](?=\d))?\d+(?:[.,:]\d+)*)"
-    r"|(?P<sign>°[ ]?[CF]\b|[%‰€$£])"
-    r"|(?P<word>[^\W\d_]+(?:['’][^\W\d_]+)*)"
-)
 _SMALL = dict(
     zip(
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
@@ -31,6 +25,7 @@ _MULTIPLES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10*
 _UNITS = {
     name: names.split()[0]
     for names in (
+        "ms millisecond milliseconds",
         "second s sec secs seconds",
         "minute min mins minutes",
         "hour h hr hrs hours",
@@ -46,10 +41,17 @@ _UNITS = {
         "m metre metres meter meters",
         "cm centimetre centimetres centimeter centimeters",
         "mm millimetre millimetres millimeter millimeters",
+        "µm μm micrometre micrometres micrometer micrometers",
+        "nm nanometre nanometres nanometer nanometers",
         "mile miles",
+        "inch inches",
+        "foot feet ft",
         "kg kilogram kilograms kilo kilos",
         "g gram grams",
         "mg milligram milligrams",
+        "µg μg ug mcg microgram micrograms",
+        "ng nanogram nanograms",
+        "lb lbs pound pounds",
         "l litre litres liter liters",
         "ml millilitre millilitres milliliter milliliters",
         "degree degrees °c °f",
@@ -57,6 +59,9 @@ _UNITS = {
         "mb",
         "gb",
         "tb",
+        "mol mole moles",
+        "mmol millimole millimoles",
+        "kcal",
         "hz",
         "khz",
         "mhz",
@@ -68,6 +73,13 @@ _UNITS = {
     )
     for name in names.split()
 }
+_TOKEN = re.compile(
+    # A name with a number in it: HB-21, iOS16, 10E8, and 20S where S is no unit.
+    rf"(?P<code>\d*[^\W\d_]+-?\d\w*(?:[-./]\w+)*|\d+(?!(?i:{'|'.join(_UNITS)})\b)[A-Z]\w*)"
+    r"|(?P<number>(?:(?<![\w.,)\]])[-\u2212](?=\d))?\d+(?:[.,:]\d+)*)"
+    r"|(?P<sign>°[ ]?[CF]\b|[%‰€$£])"
+    r"|(?P<word>[^\W\d_]+(?:['’][^\W\d_]+)*)"
+)
 _MONTHS = {
     name: str(number)
     for number, names in enumerate(
@@ -228,3 +240,10 @@ def _months(text: str, parts: Sequence[Token]) -> Iterator[Quantity]:
     for found in _ISO_DATE.finditer(text):
         month = str(int(found[2]))
         yield Quantity(frozenset({month}), "month of a date", *found.span(2))
+
+
+def plain_word(word: str) -> str:
+    """Write numbers in digits and units in one way, all in lower case."""
+    word = word.lower().replace(" ", "").removesuffix("'s")
+    number = _SMALL.get(word, _TENS.get(word))
+    return _UNITS.get(word, word) if number is None else str(number)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from tta_llm.rag.answers.claims import Facts, facts, quotes, word_line
 from tta_llm.rag.answers.figures import has_figure
+from tta_llm.rag.answers.opposites import opposite_in
 from tta_llm.rag.answers.prompt_sources import Sentence, Source
+from tta_llm.rag.answers.wording import Wording
 from tta_llm.rag.documents import Span
 
 __all__ = ["MIN_COVERAGE", "Support", "find_support"]
@@ -104,19 +106,35 @@ def _wrong(
     for quote in quotes(claim):
         if not any(word_line(quote) in source.words for source in sources):
             yield f"the quoted words “{quote.strip()}” don't stand in the source"
+    stated = [each.facts for each in best]
+    wording = Wording(said, stated)
     for quantity in said.quantities:
-        if not has_figure(quantity, said, sources):
+        in_place = wording.has(quantity)
+        if not (has_figure(quantity, said, sources) if in_place is None else in_place):
             number = said.text[quantity.start : quantity.end]
             yield f"the source does not say “{number}” of this"
     for name in sorted(said.names):
         if not any(_has_name(name, source) for source in sources):
             yield f"the source does not name “{name}”"
-    for sentence in best[:1]:
-        if said.denies(sentence.facts):
-            yield "one of the sentence and its source negates what the other says"
-        if opposite := said.opposes(sentence.facts):
+    yield from _turned(said, stated, wording)
+
+
+def _turned(said: Facts, stated: Sequence[Facts], wording: Wording) -> Iterator[str]:
+    """What the claim turns into its contrary."""
+    nearest = stated[:1]
+    denied = said.denies(stated) or any(each.denies([said]) for each in nearest)
+    if denied or wording.is_negated():
+        yield "one of the sentence and its source negates what the other says"
+    for each in nearest:
+        if opposite := wording.opposite() or opposite_in(said.words, each.words):
             yield f"the source says the opposite of “{opposite}”"
+    if exchanged := wording.exchanged():
+        yield "“{}” and “{}” stand the other way round in the source".format(*exchanged)
 
 
 def _has_name(name: str, source: Source) -> bool:
-    return word_line(name) in source.named or name in source.initials
+    return (
+        word_line(name) in source.named
+        or name in source.initials
+        or any(name in sentence.facts.words for sentence in source.sentences)
+    )

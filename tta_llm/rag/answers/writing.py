@@ -129,8 +129,9 @@ class AnswerWriter:
     def _is_supported(self, said: str, places: dict[Mark, list[Citation]]) -> bool:
         if any(places.values()):
             return all(any(each.problem is None for each in found) for found in places.values())
-        is_claim = _is_claim(said) or (self._strict and bool(said))
-        return not is_claim or self.checker.says(said)
+        if self._strict:
+            return not said
+        return not _is_claim(said) or self.checker.says(said)
 
     def _keeps(self, citation: Citation) -> bool:
         return citation.problem is None or self.unsupported != "remove"
@@ -193,7 +194,7 @@ class AnswerWriter:
             numbers = {each.number for each in self.checker.sources if each.gives_orders}
             yield (
                 f"A source speaks to the model as if to give it orders ({_listed(numbers)}); "
-                f"sentences that no source supports were left out: {self._left_out}."
+                f"sentences that no citation supports were left out: {self._left_out}."
             )
         if self._links:
             yield f"Links that stand in no source were removed: {self._links}."

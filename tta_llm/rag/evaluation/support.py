@@ -16,7 +16,7 @@ from tta_llm.providers.structured import parse_answer
 from tta_llm.rag.chat_step import ChatStep
 from tta_llm.rag.chunking.chunker import split_sentences
 from tta_llm.rag.index.lexical import terms
-from tta_llm.rag.rerankers.sources import numbered
+from tta_llm.rag.marked import numbered
 
 __all__ = ["Claim", "ModelSupport", "Support", "claims_of", "support_by_words"]
 

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import http.client
-import io
 import socket
 import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import SplitResult, quote, urldefrag, urljoin, urlsplit
+from typing import NamedTuple, TypeAlias
+from urllib.parse import urldefrag, urljoin
 
 from tta_llm.errors import DocumentError
 from tta_llm.rag.loading.web_address import Network, is_public
+from tta_llm.rag.loading.web_target import PORTS, Target, target_of
+from tta_llm.rag.loading.web_wire import Wire
 
-__all__ = ["Fetch", "FetchLimits", "Fetched", "Resolver", "resolve_host", "shown"]
+__all__ = ["Fetch", "FetchLimits", "Fetched", "Resolver", "resolve_host"]
 
 Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
 """Gives the addresses of a host and port."""
 
 _PIECE = 65_536
-_PLAIN = "/%:@!$&'()*+,;=~?"
 _MOVED = frozenset((301, 302, 303, 307, 308))
-_PORTS = {"http": 80, "https": 443}
 _HEADERS = {
     "Accept": "text/html, text/markdown, text/plain;q=0.9, application/pdf;q=0.9, */*;q=0.5",
     "Accept-Encoding": "gzip",
@@ -57,28 +55,12 @@ def resolve_host(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
 
-def shown(url: str) -> str:
-    """Give an address for a message: without its query and user, which may be secret."""
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.hostname:
-            return f"{parts.scheme}://{parts.hostname}{parts.path}"
-    return "the address"
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-
 class Fetch:
     """One fetch, made in a thread, which another thread may stop.
 
     The name of a host is looked up once for each request. All its addresses are checked, and the
-    connection goes to one of those: what the name means a moment later does not matter.
+    connection goes to the first of those that answers: what the name means a moment later does not
+    matter.
 
     Args:
         url: The page.
@@ -148,11 +130,11 @@ class Fetch:
 
     def _get(self, url: str) -> Fetched | str:
         """Make one request; give what came, or where it is instead."""
-        target = _target(url)
+        target = target_of(url)
         with closing(self._connect(target)) as wire:
             connection = http.client.HTTPConnection(target.host, target.port)
-            connection.default_port = _PORTS[target.scheme]
-            connection.sock = _Wire(wire, self)
+            connection.default_port = PORTS[target.scheme]
+            connection.sock = Wire(wire, self.left)
             connection.request("GET", target.path, headers=_HEADERS)
             with closing(connection.getresponse()) as response:
                 if response.status in _MOVED:
@@ -163,22 +145,38 @@ class Fetch:
         media_type, charset = _content_type(response)
         return Fetched(url, media_type, charset, data)
 
-    def _connect(self, target: _Target) -> socket.socket:
-        address = self._address(target)
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            self._socket.settimeout(self.left())
-            self._socket.connect((address, target.port))
-            if target.scheme == "https":
-                self._socket.settimeout(self.left())
-                self._socket = self._tls.wrap_socket(self._socket, server_hostname=target.host)
-        except BaseException:
-            self._socket.close()
-            raise
+    def _connect(self, target: Target) -> socket.socket:
+        self._socket = wire = self._reach(target)
+        if target.scheme == "https":
+            try:
+                wire.settimeout(self.left())
+                self._socket = self._tls.wrap_socket(wire, server_hostname=target.host)
+            except BaseException:
+                wire.close()
+                raise
         return self._socket
 
-    def _address(self, target: _Target) -> str:
+    def _reach(self, target: Target) -> socket.socket:
+        """Connect to the first address that can be reached, each with its share of the time."""
+        failures: list[OSError] = []
+        addresses = self._addresses(target)
+        for place, address in enumerate(addresses):
+            seconds = self.left() / (len(addresses) - place)
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            self._socket = wire = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                wire.settimeout(seconds)
+                wire.connect((address, target.port))
+            except BaseException as error:
+                wire.close()
+                if not isinstance(error, OSError):
+                    raise
+                failures.append(error)
+            else:
+                return wire
+        raise failures[-1]
+
+    def _addresses(self, target: Target) -> Sequence[str]:
         addresses = self._resolve(target.host, target.port)
         if not addresses:
             raise DocumentError("has no address")
@@ -188,7 +186,7 @@ class Fetch:
                     f"leads to {address}, which is not a public address; if it is meant, "
                     "allow its network"
                 )
-        return addresses[0]
+        return addresses
 
     def _body(self, response: http.client.HTTPResponse) -> bytes:
         limit = self._limits.max_bytes
@@ -202,64 +200,6 @@ class Fetch:
         if not data:
             raise DocumentError("is empty")
         return bytes(data)
-
-
-class _Wire:
-    """What http.client needs of a socket, each step of it within the time that is left."""
-
-    def __init__(self, wire: socket.socket, fetch: Fetch) -> None:
-        self._wire, self._fetch = wire, fetch
-
-    def sendall(self, data: bytes) -> None:
-        self._wire.settimeout(self._fetch.left())
-        self._wire.sendall(data)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Incoming(self._wire, self._fetch))
-
-    def close(self) -> None:
-        self._wire.close()
-
-
-class _Incoming(io.RawIOBase):
-    """The bytes that come in; a server that trickles does not get more time by each."""
-
-    def __init__(self, wire: socket.socket, fetch: Fetch) -> None:
-        self._wire, self._fetch = wire, fetch
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._wire.settimeout(self._fetch.left())
-        return self._wire.recv_into(buffer)
-
-
-def _target(url: str) -> _Target:
-    if any(letter < " " or letter == "\x7f" for letter in url):
-        raise DocumentError("holds a control character")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise DocumentError(f"is not a valid address ({error})") from None
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise DocumentError("is no http or https address")
-    if "@" in parts.netloc:
-        raise DocumentError("holds a user name; an address must not")
-    return _Target(parts.scheme, _host(parts.hostname), port or _PORTS[parts.scheme], _path(parts))
-
-
-def _host(name: str) -> str:
-    try:
-        return name if name.isascii() else name.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise DocumentError("has a host name that is not valid") from None
-
-
-def _path(parts: SplitResult) -> str:
-    path = quote(parts.path or "/", safe=_PLAIN)
-    return f"{path}?{quote(parts.query, safe=_PLAIN)}" if parts.query else path
 
 
 def _moved(response: http.client.HTTPResponse) -> str:

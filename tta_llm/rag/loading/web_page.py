@@ -15,7 +15,8 @@ from tta_llm.errors import DocumentError
 from tta_llm.rag.documents import Document
 from tta_llm.rag.loading.loaders.registry import reader_for
 from tta_llm.rag.loading.web_address import networks
-from tta_llm.rag.loading.web_fetch import Fetch, Fetched, FetchLimits, Resolver, resolve_host, shown
+from tta_llm.rag.loading.web_fetch import Fetch, Fetched, FetchLimits, Resolver, resolve_host
+from tta_llm.rag.loading.web_target import shown
 
 __all__ = ["read_web_page"]
 

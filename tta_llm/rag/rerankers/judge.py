@@ -13,8 +13,8 @@ from tta_llm.messages import ChatRequest, ChatResponse, system, user
 from tta_llm.providers import StructuredOutputError
 from tta_llm.providers.structured import parse_answer
 from tta_llm.rag.chat_step import ChatStep
+from tta_llm.rag.marked import numbered
 from tta_llm.rag.rerankers.base import Reranker
-from tta_llm.rag.rerankers.sources import numbered
 
 __all__ = ["JudgeReranker"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -131,7 +131,7 @@ def _found(hits: Iterable[Hit], scores: Mapping[str, float]) -> list[Hit]:
     return [Hit(each[0].chunk, scores[name], *_known(each)) for name, each in together.items()]
 
 
-def _known(hits: Sequence[Hit]) -> Iterable[float]:
+def _known(hits: Sequence[Hit]) -> Iterable[Any]:
     """Of each evidence the first that there is."""
     columns = zip(*map(_evidence, hits), strict=True)
     return (next(filter(None, values), values[0]) for values in columns)

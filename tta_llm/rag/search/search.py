@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.rag.documents import Chunk
@@ -48,6 +48,7 @@ class Hit:
         lexical: The BM25 score; 0 when meaning alone found it.
         coverage: The share of the question's content whose words stand in the chunk; 0 to 1.
         rerank: What a rerank model said of it; None when none was asked.
+        also: Chunks of the same text elsewhere, where `CollapseDuplicates` found them.
     """
 
     chunk: Chunk
@@ -56,6 +57,7 @@ class Hit:
     lexical: float = 0.0
     coverage: float = 0.0
     rerank: float | None = None
+    also: tuple[Chunk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,10 @@ class EmbedQuery(WorkflowPrimitive[str | Query, EmbeddedQuery]):
         return EmbeddedQuery(query, vector, namespace.embedder, version, namespace.name)
 
 
+def _evidence(name: str, score: float) -> dict[str, Any]:
+    return {name: score}
+
+
 class _Search(WorkflowPrimitive[EmbeddedQuery, SearchResult]):
     """What both searches have in common; each says how it finds."""
 
@@ -116,7 +122,7 @@ class _Search(WorkflowPrimitive[EmbeddedQuery, SearchResult]):
         chunks = await namespace.chunks([match.id for match in matches])
         # A store may be a moment ahead of the catalog, or behind.
         hits = (
-            Hit(chunks[match.id], match.score, **{self._evidence: match.score})
+            Hit(chunks[match.id], match.score, **_evidence(self._evidence, match.score))
             for match in matches
             if match.id in chunks
         )
