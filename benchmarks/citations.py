@@ -1,7 +1,7 @@
 """How often a right citation holds, and a wrong one of each kind is caught.
 
-    python benchmarks/citations.py [FILE]
-    python benchmarks/citations.py --data DIR
+    python -m benchmarks.citations [FILE]
+    python -m benchmarks.citations --data DIR
 
 The file has a claim, a source and whether it supports the claim in each line. Those of
 `data/claims.jsonl` were written for the examples' documents and the rules were made with them at
@@ -22,8 +22,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from wrong_citations import Case, cases
-
+from benchmarks.wrong_citations import Case, cases
 from tta_llm import WorkflowContext
 from tta_llm.performance.threshold import Share
 from tta_llm.rag import GenerateAnswer

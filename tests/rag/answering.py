@@ -45,7 +45,7 @@ def source(text: str, number: int = 1, **told: Any) -> Source:
     return Source(number, chunk(text, number, **told), text, told.get("start", 0))
 
 
-def found(*texts: str | Chunk, query: str | Query = "battery?", **evidence: float) -> SearchResult:
+def found(*texts: str | Chunk, query: str | Query = "battery?", **evidence: Any) -> SearchResult:
     asked = Query.of(query)
     vector = np.full(4, 0.5, np.float32)
     given = EmbeddedQuery(asked, vector, "fake", 1, "default")
