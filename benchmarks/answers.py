@@ -3,8 +3,8 @@
     python benchmarks/answers.py
 
 Questions about the examples' documents, and about the guides of this repository; those without an
-answer are near their topics, too. The threshold below which nothing is quoted was chosen with the
-former at hand, and not the latter.
+answer are near their topics, too. Both were at hand when the threshold below which nothing is
+quoted was chosen.
 """
 
 from __future__ import annotations

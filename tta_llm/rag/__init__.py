@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tta_llm.rag.rerankers.mmr import DiversifyResults
     from tta_llm.rag.rerankers.ordering import LongContextOrder
     from tta_llm.rag.retriever import Retriever
+    from tta_llm.rag.search.duplicates import CollapseDuplicates
     from tta_llm.rag.search.explain import Explanation, explain
     from tta_llm.rag.search.fusion import Fuse
     from tta_llm.rag.search.queries import HyDE, MultiQuery, RewriteQuery
@@ -78,6 +79,7 @@ __all__ = [
     "Chunker",
     "Citation",
     "Claim",
+    "CollapseDuplicates",
     "CrossEncoderReranker",
     "Difference",
     "DiversifyResults",
@@ -157,6 +159,7 @@ _HOMES = {
     "evaluation.report": ("CaseResult", "Difference", "EvaluationReport", "Measure"),
     "evaluation.retrieval": ("evaluate_retrieval",),
     "evaluation.support": ("Claim", "ModelSupport", "Support", "support_by_words"),
+    "search.duplicates": ("CollapseDuplicates",),
     "search.explain": ("Explanation", "explain"),
     "answers.extract": ("ExtractAnswer",),
     "stores.filter_parser": ("parse_filter",),

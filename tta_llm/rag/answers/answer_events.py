@@ -41,8 +41,8 @@ def answer_events(answer: Answer) -> Iterator[AnswerEvent]:
 
     Example:
         ```python
-        from tta_llm.rag.answers.answer import Answer
-        from tta_llm.rag.answers.answer_events import AnswerText, answer_events
+        from tta_llm.rag import Answer, AnswerText
+        from tta_llm.rag.answers.answer_events import answer_events
 
         answer = Answer("How long?", "Nine hours.", found=True)
         assert list(answer_events(answer)) == [AnswerText("Nine hours."), answer]

@@ -21,8 +21,8 @@ __all__ = ["MIN_RELEVANCE", "ExtractAnswer"]
 MIN_RELEVANCE = 0.5
 """A sentence answers when its cosine with the question and its coverage average to this.
 
-Chosen with the examples' questions and SciFact's claims, with and without their abstracts, at hand;
-`benchmarks/answers.py` prints how it does on these and on others.
+Chosen with the examples' questions, the guides' and SciFact's claims, with and without their
+abstracts, at hand; `benchmarks/answers.py` prints how it does.
 """
 
 _MOST_LOOKED_AT = 60

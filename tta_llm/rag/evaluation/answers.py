@@ -54,9 +54,7 @@ async def evaluate_answers(
     Example:
         ```python
         import asyncio
-        from tta_llm.rag import Answer
-        from tta_llm.rag.evaluation.answers import evaluate_answers
-        from tta_llm.rag.evaluation.cases import EvaluationCase
+        from tta_llm.rag import Answer, EvaluationCase, evaluate_answers
         from tta_llm.testing import MockPrimitive
 
         cases = [EvaluationCase("Who won the cup?", answerable=False)]

@@ -72,7 +72,7 @@ class EvaluationCase:
 
     Example:
         ```python
-        from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
+        from tta_llm.rag import EvaluationCase, ExpectedSource
 
         case = EvaluationCase("How long does it last?", (ExpectedSource("lamp.md"),), "nine hours")
         assert case.id == "How long does it last?"

@@ -75,7 +75,7 @@ class EvaluationReport:
 
     Example:
         ```python
-        from tta_llm.rag.evaluation.report import CaseResult, EvaluationReport
+        from tta_llm.rag import CaseResult, EvaluationReport
 
         report = EvaluationReport((
             CaseResult("a", {"recall@10": 1.0}),

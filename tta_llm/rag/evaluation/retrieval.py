@@ -41,8 +41,7 @@ async def evaluate_retrieval(
     Example:
         ```python
         import asyncio
-        from tta_llm.rag.evaluation.cases import EvaluationCase, ExpectedSource
-        from tta_llm.rag.evaluation.retrieval import evaluate_retrieval
+        from tta_llm.rag import EvaluationCase, ExpectedSource, evaluate_retrieval
         from tta_llm.testing import MockPrimitive
 
         cases = [EvaluationCase("How long does it last?", (ExpectedSource("lamp.md"),))]

@@ -97,7 +97,8 @@ class ModelSupport:
         ```python
         import asyncio
         from tta_llm import WorkflowContext
-        from tta_llm.rag.evaluation.support import ModelSupport, claims_of
+        from tta_llm.rag import ModelSupport
+        from tta_llm.rag.evaluation.support import claims_of
         from tta_llm.testing import FakeChatModel
 
         judge = ModelSupport(FakeChatModel('{"verdicts": [{"claim": 1, "sources": [1]}]}'))

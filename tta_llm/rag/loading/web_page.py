@@ -69,7 +69,7 @@ async def read_web_page(
         ```python
         import asyncio
         from tta_llm.errors import DocumentError
-        from tta_llm.rag.loading.web_page import read_web_page
+        from tta_llm.rag import read_web_page
 
         try:
             asyncio.run(read_web_page("http://127.0.0.1/admin"))

@@ -26,7 +26,7 @@ class ApiReranker(Reranker):
     Example:
         ```python
         from tta_llm.providers.cohere import CohereRerankModel
-        from tta_llm.rag.rerankers.api import ApiReranker
+        from tta_llm.rag import ApiReranker
         from tta_llm.recovery import RetryPrimitive
 
         model = CohereRerankModel("rerank-v5.0-pro", api_key="...")

@@ -30,7 +30,7 @@ class Reranker(WorkflowPrimitive[SearchResult, SearchResult]):
 
     Example:
         ```python
-        from tta_llm.rag.rerankers.base import Reranker
+        from tta_llm.rag import Reranker
 
         class Shortest(Reranker):
             async def _score(self, query, texts, context):

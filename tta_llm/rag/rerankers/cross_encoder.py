@@ -30,7 +30,7 @@ class CrossEncoderReranker(Reranker):
 
     Example:
         ```python
-        from tta_llm.rag.rerankers.cross_encoder import CrossEncoderReranker
+        from tta_llm.rag import CrossEncoderReranker
 
         def shared_words(query, texts):
             words = set(query.lower().split())

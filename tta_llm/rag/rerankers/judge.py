@@ -54,7 +54,7 @@ class JudgeReranker(Reranker):
 
     Example:
         ```python
-        from tta_llm.rag.rerankers.judge import JudgeReranker
+        from tta_llm.rag import JudgeReranker
         from tta_llm.testing import FakeChatModel
 
         judge = FakeChatModel('{"grades": [{"source": 1, "grade": 8}]}')

@@ -22,7 +22,7 @@ class FlashRankScorer:
 
     Example:
         ```python
-        from tta_llm.rag.rerankers.local_models import FlashRankScorer
+        from tta_llm.rag import FlashRankScorer
 
         class Ranker:  # stands for flashrank.Ranker(...)
             def rerank(self, request):
@@ -75,7 +75,7 @@ class SentenceTransformersScorer:
 
     Example:
         ```python
-        from tta_llm.rag.rerankers.local_models import SentenceTransformersScorer
+        from tta_llm.rag import SentenceTransformersScorer
 
         class CrossEncoder:  # stands for sentence_transformers.CrossEncoder(...)
             def predict(self, pairs, **options):

@@ -31,7 +31,7 @@ class MinScore(WorkflowPrimitive[SearchResult, SearchResult]):
 
     Example:
         ```python
-        from tta_llm.rag.rerankers.min_score import MinScore
+        from tta_llm.rag import MinScore
 
         assert MinScore(0.4).name == "min_score"
         ```
@@ -91,7 +91,7 @@ def calibrate_abstention(
 
     Example:
         ```python
-        from tta_llm.rag.rerankers.min_score import calibrate_abstention
+        from tta_llm.rag import calibrate_abstention
 
         found = calibrate_abstention([0.9, 0.7, 0.3], [0.5, 0.1], most_false_answers=0)
         assert (found.value, found.false_answers) == (0.6, 0)

@@ -40,7 +40,7 @@ class DiversifyResults(WorkflowPrimitive[SearchResult, SearchResult]):
 
     Example:
         ```python
-        from tta_llm.rag.rerankers.mmr import DiversifyResults
+        from tta_llm.rag import DiversifyResults
         from tta_llm.testing import FakeEmbedder
 
         assert DiversifyResults(FakeEmbedder(), top_k=3, balance=0.5).name == "diversify_results"

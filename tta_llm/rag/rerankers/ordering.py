@@ -19,7 +19,7 @@ class LongContextOrder(WorkflowPrimitive[SearchResult, SearchResult]):
 
     Example:
         ```python
-        from tta_llm.rag.rerankers.ordering import LongContextOrder
+        from tta_llm.rag import LongContextOrder
 
         assert LongContextOrder().name == "long_context_order"
         ```

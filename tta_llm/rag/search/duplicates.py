@@ -24,8 +24,7 @@ class CollapseDuplicates(WorkflowPrimitive[SearchResult, SearchResult]):
 
     Example:
         ```python
-        from tta_llm.rag import Index, hybrid_search, rag_pipeline
-        from tta_llm.rag.search.duplicates import CollapseDuplicates
+        from tta_llm.rag import CollapseDuplicates, Index, hybrid_search, rag_pipeline
 
         index = Index()
         pipeline = rag_pipeline(index, search=hybrid_search(index) >> CollapseDuplicates())

@@ -41,8 +41,7 @@ class Fuse(WorkflowPrimitive[Sequence[SearchResult], SearchResult]):
 
     Example:
         ```python
-        from tta_llm.rag import Chunk, EmbedQuery, Hit, Index, SearchResult
-        from tta_llm.rag.search.fusion import Fuse
+        from tta_llm.rag import Chunk, EmbedQuery, Fuse, Hit, Index, SearchResult
         from tta_llm.testing import FakeEmbedder
 
         query = EmbedQuery(Index(FakeEmbedder())).run("lamp")

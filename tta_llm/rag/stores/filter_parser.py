@@ -47,7 +47,7 @@ def parse_filter(text: str) -> Filter:
 
     Example:
         ```python
-        from tta_llm.rag.stores.filter_parser import parse_filter
+        from tta_llm.rag import parse_filter
 
         drafts = parse_filter("draft == true or path in ('a.md', 'b.md')")
         assert drafts.matches({"path": "b.md"})

@@ -45,7 +45,7 @@ class Filter(ABC):
 
     Example:
         ```python
-        from tta_llm.rag.stores.filters import field
+        from tta_llm.rag import field
 
         recent = (field("year") >= 2020) & field("lang").is_in("en", "de")
         assert recent.matches({"year": 2024, "lang": "de"})
@@ -214,7 +214,7 @@ def field(name: str) -> Field:
 
     Example:
         ```python
-        from tta_llm.rag.stores.filters import field
+        from tta_llm.rag import field
 
         assert (field("draft") != True).matches({"title": "no word of drafts"})
         ```

@@ -43,7 +43,7 @@ class LanceStore:
         import asyncio
         from tempfile import TemporaryDirectory
         import numpy as np
-        from tta_llm.rag.stores.lance_store import LanceStore
+        from tta_llm.rag import LanceStore
 
         async def nearest() -> str:
             with TemporaryDirectory() as folder:

@@ -41,8 +41,7 @@ class NumpyStore:
         ```python
         import asyncio
         import numpy as np
-        from tta_llm.rag.stores.filters import field
-        from tta_llm.rag.stores.numpy_store import NumpyStore
+        from tta_llm.rag import NumpyStore, field
 
         async def nearest() -> str:
             store = NumpyStore()

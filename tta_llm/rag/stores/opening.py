@@ -43,7 +43,7 @@ def open_store(name: str, folder: str | Path, *, outside: EntryPoints | None = N
         ```python
         import asyncio
         from tempfile import TemporaryDirectory
-        from tta_llm.rag.stores.opening import open_store
+        from tta_llm.rag import open_store
 
         with TemporaryDirectory() as folder:
             store = open_store("numpy", folder)
