@@ -256,7 +256,7 @@ async def test_of_very_many_messages_the_latest_are_shown(captured: Spans) -> No
 @pytest.mark.parametrize(
     "key",
     [
-        "sk-canary1234567890",
+        "sk-nobodys-1234567890",
         "sk-proj-canary_1234567890",
         "sk-ant-api03-canary",
         "AIza" + "canary1234567890canary",
@@ -303,7 +303,7 @@ async def test_the_applications_function_sees_each_text_after_the_keys_are_maske
         return text.replace("private", "[…]")
 
     set_redaction(redact)
-    await ask([system(f"{PRIVATE} sk-canary123"), user(PRIVATE)], PRIVATE)
+    await ask([system(f"{PRIVATE} sk-nobodys-123"), user(PRIVATE)], PRIVATE)
     assert seen == [f"{PRIVATE} [secret]", PRIVATE, PRIVATE]
     assert not [span for span in captured if "private" in span.to_json()]
 

@@ -80,7 +80,7 @@ async def test_its_text_is_told_where_contents_are_asked_for_and_keys_are_not(
     spans: Spans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
-    await fails(good("a") >> bad(LookupError("no such door, sk-canary-key-of-mine " + "x" * 9_000)))
+    await fails(good("a") >> bad(LookupError("no such door, sk-nobodys-key " + "x" * 9_000)))
     text = told(spans.one("bad"))["exception.message"]
     assert text.startswith("no such door, [secret] xxx")
     assert len(text) == 8_000

@@ -94,6 +94,7 @@ async def crowd(many_files: None) -> AsyncIterator[tuple[Crowd, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_a_thousand_streams_at_once_arrive_whole(crowd: tuple[Crowd, str]) -> None:
     server, base_url = crowd
     # All of them connect at the same moment, which takes its time on a busy machine.
