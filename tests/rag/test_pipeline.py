@@ -11,6 +11,7 @@ from tta_llm import WorkflowContext, step
 from tta_llm.providers.minilm import MiniLM
 from tta_llm.rag import (
     EmbedQuery,
+    ExtractAnswer,
     Filter,
     Index,
     IngestDocuments,
@@ -104,6 +105,19 @@ async def test_each_quote_is_verbatim(examples: Index) -> None:
     chunks = await examples.namespace("default").chunks(ids)
     assert answer.citations
     assert all(each.quote in chunks[each.chunk_id].text for each in answer.citations)
+
+
+async def test_a_table_s_header_and_a_heading_answer_nothing(tmp_path: Path) -> None:
+    (tmp_path / "stores.md").write_text(
+        "The store for vectors\n---\n\n| the store for vectors | x |\n|---|---|\n| NumPy | y |\n"
+    )
+    async with Index(FakeEmbedder()) as index:
+        await IngestDocuments(index).execute(tmp_path, WorkflowContext())
+        quotes = ExtractAnswer(index, min_relevance=0, max_sentences=9)
+        answer = await rag_pipeline(index, generate=quotes).execute(
+            "Which store for vectors?", WorkflowContext()
+        )
+    assert [each.quote for each in answer.citations] == ["| NumPy | y |"]
 
 
 def test_the_pipeline_has_the_steps_of_the_specification() -> None:

@@ -28,6 +28,8 @@ abstracts, at hand; `benchmarks/answers.py` prints how it does.
 _MOST_LOOKED_AT = 60
 _RANK_COST = 0.05
 _NO_SENTENCE = re.compile(r"\#{1,6}[ \t]|[\s|:=*_-]+$|(?:`{3}|~{3})")
+# What stands above such a line is a table's header or a heading.
+_RULE = re.compile(r"\n[ \t]*\|?[ \t]*:?(?:-{2}|={2})[-=|: \t]*(?:\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +113,21 @@ class ExtractAnswer(WorkflowPrimitive[SearchResult, Answer]):
 
 
 def _sentences(hits: tuple[Hit, ...]) -> Iterator[_Sentence]:
-    """The sentences of the hits, each text once, without headings and rules."""
+    """The sentences of the hits, each text once."""
     seen = set()
     for rank, hit in enumerate(hits):
         for span in split_sentences(hit.chunk.text):
             text = hit.chunk.text[slice(*span)]
-            if text not in seen and not _NO_SENTENCE.match(text) and text not in hit.chunk.headings:
+            if text not in seen and _is_said(text, span, hit.chunk):
                 seen.add(text)
                 yield _Sentence(hit.chunk, span, rank)
+
+
+def _is_said(text: str, span: Span, chunk: Chunk) -> bool:
+    """Tell a sentence from a heading, a table's header and a rule."""
+    below = chunk.text.find("\n", span.end + 1) + 1 or len(chunk.text)
+    is_above_rule = _RULE.search(chunk.text, span.start, below)
+    return not (_NO_SENTENCE.match(text) or is_above_rule or text in chunk.headings)
 
 
 def _coverages(words: LexicalIndex, question: str, texts: list[str]) -> list[float]:
