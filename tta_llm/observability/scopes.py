@@ -15,6 +15,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import names
+from tta_llm.observability.harmless import harmless
 from tta_llm.observability.logs import RunRecord, log_end
 from tta_llm.observability.redaction import redacted
 
@@ -119,6 +120,7 @@ class StepScope:
             otel_context.detach(self._token)
             self._token = None
 
+    @harmless
     def fail(
         self, error: BaseException, places: str, left: Callable[[], Mapping[str, AttributeValue]]
     ) -> None:
@@ -148,16 +150,24 @@ class StepScope:
         if passed.get(_COMES_TO) != self.number:
             told = _told(error)
             if self._may_tell:
-                told[names.EXCEPTION_MESSAGE] = redacted(str(error))[:_LONGEST]
+                told[names.EXCEPTION_MESSAGE] = redacted(_text_of(error))[:_LONGEST]
             self.span.add_event(names.EXCEPTION, told)
         passed[_COMES_TO] = None if self.around is None else self.around.number
 
+    @harmless
     def end(self) -> None:
         """Close the span."""
         self.context = None  # it holds this scope, and what goes in circles is collected late
         self.span.end()
         if self.run is not None:
             log_end(self, self.run)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as why:  # an exception may fail to tell its text
+        return f"[no text: {type(why).__qualname__}]"
 
 
 def _told(error: BaseException) -> dict[str, AttributeValue]:

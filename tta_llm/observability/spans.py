@@ -13,6 +13,7 @@ from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import names
 from tta_llm.observability.contents import Capture
+from tta_llm.observability.harmless import log_failure
 from tta_llm.observability.logs import RunRecord, heard
 from tta_llm.observability.scopes import Request, StepScope, current_step
 from tta_llm.observability.telemetry import telemetry
@@ -81,12 +82,14 @@ def begin(
     if parent is not None and (around is None or around.request is not request):
         around, outer = None, trace.set_span_in_context(parent, outer)
     current = telemetry()
-    if current.tracer is None or _is_dropped(around, outer, request, parent):
-        span: Span = trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())
-    else:
+    span: Span | None = None
+    if current.tracer is not None and not _is_dropped(around, outer, request, parent):
         span = _started(
             current.tracer, name, details, _attributes(kind, request, around, outline), outer
         )
+    if span is None:
+        span = trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())
+    else:
         outer = trace.set_span_in_context(span, outer)
     run = (RunRecord() if heard() else None) if around is None else around.run
     may_tell = Capture.SPAN in current.capture
@@ -117,10 +120,14 @@ def _started(
     details: SpanDetails | None,
     attributes: dict[str, AttributeValue],
     outer: Context,
-) -> Span:
-    if details is None:
-        return tracer.start_span(name, outer, attributes=attributes)
+) -> Span | None:
+    """Start the span; None when the application's sampler or a processor fails."""
+    details = details or SpanDetails(name)
     if details.name != name:
         attributes[names.PRIMITIVE_NAME] = name
     attributes |= details.attributes
-    return tracer.start_span(details.name, outer, details.kind, attributes)
+    try:
+        return tracer.start_span(details.name, outer, details.kind, attributes)
+    except Exception as error:
+        log_failure(error)
+        return None

@@ -18,6 +18,7 @@ from opentelemetry.metrics import _internal as metrics_internal
 from tta_llm.observability import conventions, names
 from tta_llm.observability.contents import Capture, capture
 from tta_llm.observability.gauges import observe
+from tta_llm.observability.harmless import harmless, log_failure
 from tta_llm.observability.labels import Labels
 from tta_llm.observability.logs import heard, known
 from tta_llm.observability.metrics import ModelInstruments
@@ -129,6 +130,7 @@ class Timed:
     def __enter__(self) -> None:
         self._begun = time.perf_counter()
 
+    @harmless
     def __exit__(self, *_: object) -> None:
         self._histogram.record(time.perf_counter() - self._begun, self._attributes)
 
@@ -155,5 +157,10 @@ def _renewed() -> Telemetry:
     with _RENEWING:  # two threads must not make the same instruments
         providers = trace._TRACER_PROVIDER, metrics_internal._METER_PROVIDER
         if _current is None or _current.providers != providers:
-            _current = Telemetry(*providers)
+            try:
+                _current = Telemetry(*providers)
+            except Exception as error:  # of a provider that is not OpenTelemetry's own
+                log_failure(error)
+                _current = Telemetry(None, None)
+                _current.providers = providers
         return _current

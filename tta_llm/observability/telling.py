@@ -5,6 +5,7 @@ from __future__ import annotations
 from opentelemetry import trace
 
 from tta_llm.observability import names
+from tta_llm.observability.harmless import harmless
 from tta_llm.observability.logs import log_event
 from tta_llm.observability.scopes import current_step
 from tta_llm.observability.telemetry import configured, telemetry
@@ -12,6 +13,7 @@ from tta_llm.observability.telemetry import configured, telemetry
 __all__ = ["tell", "tell_cache", "tell_choice", "tell_route_saving", "tell_wait"]
 
 
+@harmless
 def tell(event: str, target: str, **attributes: str | float) -> None:
     """Put an event on the current span, count it and log it, if anybody listens.
 
@@ -31,6 +33,7 @@ def tell(event: str, target: str, **attributes: str | float) -> None:
     log_event(event, step, {names.TARGET: target, **attributes})
 
 
+@harmless
 def tell_cache(
     event: str, target: str, seconds: float, dollars: float, score: float | None = None
 ) -> None:
@@ -72,6 +75,7 @@ def _cache_attributes(
     return told
 
 
+@harmless
 def tell_choice(router: str, route: str) -> None:
     """Say on the current span which route is taken, and count it, if anybody listens."""
     if not configured():
@@ -82,6 +86,7 @@ def tell_choice(router: str, route: str) -> None:
     current.choices.add(1, about)
 
 
+@harmless
 def tell_route_saving(router: str, dollars: float) -> None:
     """Say on the current span, and count, what taking a cheaper route saved.
 
@@ -94,6 +99,7 @@ def tell_route_saving(router: str, dollars: float) -> None:
     current.route_dollars.add(dollars, current.about(names.TARGET, router))
 
 
+@harmless
 def tell_wait(target: str, limiter: str, seconds: float) -> None:
     """Measure how long a call waited for its turn, if anybody listens.
 
