@@ -57,7 +57,7 @@ class Telemetry:
 
     def __init__(self, tracer_provider: Any, meter_provider: Any) -> None:
         self.providers: tuple[Any, Any] = (tracer_provider, meter_provider)
-        self.version: str = metadata.version("tta-llm")
+        self.version: str = _version()
         self.tracer: trace.Tracer | None = (
             None if tracer_provider is None else tracer_provider.get_tracer("tta_llm", self.version)
         )
@@ -108,6 +108,13 @@ class Telemetry:
     def about(self, label: str, value: str) -> dict[str, Any]:
         """Give a label with its value, or `other` when it has had too many."""
         return {label: self.labels.bounded(label, value)}
+
+
+def _version() -> str:
+    try:
+        return metadata.version("tta-llm")
+    except metadata.PackageNotFoundError:  # packed into an executable, without what pip noted
+        return ""
 
 
 def _seconds(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
