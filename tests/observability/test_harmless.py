@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +17,7 @@ from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from tests.observability.recorder import Spans
-from tta_llm import WorkflowContext, WorkflowPrimitive, step
+from tta_llm import RouterPrimitive, WorkflowContext, WorkflowPrimitive, step
 from tta_llm.observability import telemetry, tell, tell_cache, tell_choice
 from tta_llm.testing import FakeChatModel
 
@@ -193,3 +195,34 @@ def test_the_span_of_a_stream_ends_when_its_clean_up_is_cancelled(spans: Spans) 
 
     asyncio.run(main())
     assert spans.names == ["untidy"]
+
+
+class Waits(WorkflowPrimitive[str, str]):
+    async def execute(self, input_data: str, context: WorkflowContext) -> str:
+        await asyncio.sleep(0)  # needs no loop
+        return input_data
+
+
+def test_a_run_whose_loop_is_closed_under_it_ends_its_span_and_logs_no_error(
+    spans: Spans, caplog: pytest.LogCaptureFixture
+) -> None:
+    run: Any = Waits().execute("x", WorkflowContext())
+    stepping = contextvars.copy_context()
+    stepping.run(run.__await__().__next__)
+    del stepping, run
+    gc.collect()
+    assert spans.names == ["Waits"]
+    assert [each for each in caplog.records if each.name.startswith("opentelemetry")] == []
+
+
+def test_names_with_halves_of_characters_reach_an_exporter(spans: Spans) -> None:
+    step(str.strip, name="a\udcff").run("x")
+    assert spans.names == ["a?"]
+
+
+def test_a_chosen_route_is_told_in_what_an_exporter_can_send(spans: Spans) -> None:
+    routes = RouterPrimitive({"b\udcff": step(str.strip)}, lambda _: "b\udcff", name="router")
+    assert routes.run(" x ") == "x"
+    attributes = spans.one("router").attributes
+    assert attributes is not None
+    assert attributes["tta.choice"] == "b?"

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from contextvars import Token
 from typing import Protocol
 
@@ -117,7 +118,10 @@ class StepScope:
     def leave(self) -> None:
         """Make those before it current again."""
         if self._token is not None:
-            otel_context.detach(self._token)
+            # In another context it can't be, as when the loop was closed while the step waited.
+            # The public function would log that as an error.
+            with suppress(ValueError):
+                otel_context._RUNTIME_CONTEXT.detach(self._token)  # noqa: SLF001
             self._token = None
 
     @harmless

@@ -7,6 +7,7 @@ from opentelemetry import trace
 from tta_llm.observability import names
 from tta_llm.observability.harmless import harmless
 from tta_llm.observability.logs import log_event
+from tta_llm.observability.outline import tidy
 from tta_llm.observability.scopes import current_step
 from tta_llm.observability.telemetry import configured, telemetry
 
@@ -80,6 +81,7 @@ def tell_choice(router: str, route: str) -> None:
     """Say on the current span which route is taken, and count it, if anybody listens."""
     if not configured():
         return
+    route = tidy(route)
     trace.get_current_span().set_attribute(names.CHOICE, route)
     current = telemetry()
     about = {**current.about(names.TARGET, router), **current.about(names.ROUTE, route)}
