@@ -226,3 +226,17 @@ def test_a_chosen_route_is_told_in_what_an_exporter_can_send(spans: Spans) -> No
     attributes = spans.one("router").attributes
     assert attributes is not None
     assert attributes["tta.choice"] == "b?"
+
+
+class FailsForRouters(SpanProcessor):
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if span.name == "router":
+            raise ZeroDivisionError
+
+
+def test_what_a_step_without_its_span_tells_is_not_said_of_the_caller(spans: Spans) -> None:
+    spans.provider.add_span_processor(FailsForRouters())
+    router = RouterPrimitive({"a": step(str.strip)}, lambda _: "a", name="router")
+    with trace.get_tracer("app").start_as_current_span("caller"):
+        assert router.run(" x ") == "x"
+    assert "tta.choice" not in (spans.one("caller").attributes or {})

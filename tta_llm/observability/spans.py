@@ -82,14 +82,12 @@ def begin(
     if parent is not None and (around is None or around.request is not request):
         around, outer = None, trace.set_span_in_context(parent, outer)
     current = telemetry()
-    span: Span | None = None
-    if current.tracer is not None and not _is_dropped(around, outer, request, parent):
+    if current.tracer is None or _is_dropped(around, outer, request, parent):
+        span: Span = trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())
+    else:
         span = _started(
             current.tracer, name, details, _attributes(kind, request, around, outline), outer
         )
-    if span is None:
-        span = trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())
-    else:
         outer = trace.set_span_in_context(span, outer)
     run = (RunRecord() if heard() else None) if around is None else around.run
     may_tell = Capture.SPAN in current.capture
@@ -120,8 +118,8 @@ def _started(
     details: SpanDetails | None,
     attributes: dict[str, AttributeValue],
     outer: Context,
-) -> Span | None:
-    """Start the span; None when the application's sampler or a processor fails."""
+) -> Span:
+    """Start the span; one that nobody keeps when the application's sampler or processor fails."""
     details = details or SpanDetails(name)
     if details.name != name:
         attributes[names.PRIMITIVE_NAME] = name
@@ -130,4 +128,4 @@ def _started(
         return tracer.start_span(details.name, outer, details.kind, attributes)
     except Exception as error:
         log_failure(error)
-        return None
+        return trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())
