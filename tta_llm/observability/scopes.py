@@ -144,7 +144,7 @@ class StepScope:
             return
         self.error_type = kind = type(error).__qualname__
         if not self.is_dropped:
-            path = "/".join(filter(None, (self.path, places)))
+            path = "/".join(filter(None, (self.path, places)))[:_LONGEST]
             self.span.set_attributes({names.ERROR_TYPE: kind, names.PATH: path, **left()})
             self.span.set_status(Status(StatusCode.ERROR, kind))
             self._record_where_it_arose(error)
