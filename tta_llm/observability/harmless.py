@@ -12,7 +12,7 @@ __all__ = ["harmless", "log_failure"]
 
 P = ParamSpec("P")
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("tta_llm.observability")
 _known: set[type[Exception]] = set()
 
 
