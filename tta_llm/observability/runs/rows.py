@@ -22,7 +22,7 @@ def to_row(record: SpanRecord) -> str:
     """Write a span down, without its ids, in ASCII."""
     told = {
         "parent": record.parent_id,
-        "name": _bounded(record.name),
+        "name": _bounded(str(record.name)),  # another library may give anything
         "start": record.start_ns,
         "end": record.end_ns,
         "attributes": {name: _bounded(value) for name, value in record.attributes.items()},
