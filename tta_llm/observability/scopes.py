@@ -119,7 +119,7 @@ class StepScope:
         if self._token is not None:
             try:  # noqa: SIM105 - which is slower, at each step
                 otel_context._RUNTIME_CONTEXT.detach(self._token)  # noqa: SLF001
-            except ValueError:
+            except (ValueError, RuntimeError):
                 # It is left in another context, as when the loop was closed while the step waited.
                 # The public function would log that as an error.
                 pass
