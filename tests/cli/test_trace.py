@@ -365,3 +365,10 @@ def test_a_command_answers_also_when_it_cannot_be_recorded(store: RunStore) -> N
     assert done.stdout.startswith("fast: ")
     assert done.stderr.startswith("tta: runs are not recorded: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_command_of_an_account_without_a_home_answers_and_says_why_it_is_not_recorded() -> None:
+    done = in_a_process(COMMAND, TTA_RUNS="~nobody-of-this-name/runs.sqlite3")
+    assert done.returncode == 0
+    assert done.stdout.startswith("fast: ")
+    assert done.stderr.startswith("tta: this run is not recorded: there is no place for runs: ")

@@ -167,6 +167,9 @@ def test_wrappers_nested_150_deep_are_drawn() -> None:
     [
         ('a "quoted" one', "a #quot;quoted#quot; one"),
         ("#1", "#35;1"),
+        ("%%{init: {}}%%", "#37;#37;{init: {}}#37;#37;"),
+        ("`md`", "#96;md#96;"),
+        ("a\r\nb\u2028c", "a b c"),
         ("two\nlines", "two lines"),
         ("<lambda>", "#lt;lambda#gt;"),
         ("<img src=x onerror=alert(1)>", "#lt;img src=x onerror=alert(1)#gt;"),

@@ -365,3 +365,8 @@ def test_a_function_step_tells_its_function() -> None:
     made = step(double)
     assert isinstance(made, FunctionStep)
     assert made.function is double
+
+
+def test_a_name_that_is_no_string_is_refused_where_it_is_given() -> None:
+    with pytest.raises(TypeError, match="the name of a step is a string, not 5"):
+        step(str.strip, name=5)  # type: ignore[call-overload]

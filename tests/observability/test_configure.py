@@ -253,3 +253,29 @@ def test_importing_it_sets_up_nothing_and_leaves_the_sdk_out() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'confgure'"):
         observability.confgure  # noqa: B018
+
+
+def test_a_redaction_that_is_none_sets_up_nothing() -> None:
+    in_a_fresh_process("""
+from tta_llm.observability import configure, configured
+try:
+    configure(console=True, redaction="secret")
+except TypeError:
+    pass
+else:
+    raise AssertionError("no error")
+assert not configured()
+configure(console=True).close()
+""")
+
+
+def test_closing_twice_does_no_more_than_closing_once() -> None:
+    in_a_fresh_process(
+        PREPARED
+        + """
+configured = configure(console=True)
+configured.close()
+configured.close()
+assert work() == "X"
+"""
+    )

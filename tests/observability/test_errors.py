@@ -222,3 +222,11 @@ async def test_tries_at_the_same_time_are_counted_apart(spans: Spans) -> None:
         for name in ("one", "two")
     }
     assert tries == {"one": [None, 2], "two": [None, 2, 3, 4]}
+
+
+def test_the_place_is_cut_where_names_are_very_long(spans: Spans) -> None:
+    with pytest.raises(LookupError):
+        bad(name="n" * 100_000).run("x")
+    (span,) = spans
+    assert span.attributes is not None
+    assert len(str(span.attributes["tta.path"])) == 8_000

@@ -51,6 +51,14 @@ class Gate(Guard):
         return "open"
 
 
+class Nameless(Gate):
+    """A guard that can't tell its name."""
+
+    @property
+    def name(self) -> str:
+        raise LookupError("sk-canary")
+
+
 class Broken(Gate):
     def readings(self) -> Mapping[str, float]:
         raise LookupError("sk-canary")
@@ -168,10 +176,11 @@ def test_one_that_can_not_be_read_does_not_hide_the_others(
     kept = (
         Gate("good", concurrency_in_use=1),
         Broken("bad"),
+        Nameless("", concurrency_in_use=1),
         Gate("odd", concurrency_in_use="many"),  # type: ignore[arg-type]
     )
     assert figures(metric_reader) == {"concurrency_in_use": {"good": 1}}
-    assert "'bad' can't be read: LookupError" in caplog.text
+    assert "a Broken can't be read: LookupError" in caplog.text
     assert {record.levelname for record in caplog.records} == {"DEBUG"}
     assert "canary" not in caplog.text
     del kept

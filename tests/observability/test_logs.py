@@ -318,3 +318,28 @@ def test_structlog_renders_the_events() -> None:
     )
     told = json.loads(formatter.format(record))
     assert told == {"event": "workflow_complete", "level": "info", "steps_completed": 3}
+
+
+def test_a_record_factory_of_the_application_may_set_the_same_names(
+    records: list[logging.LogRecord],
+) -> None:
+    before = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = before(*args, **kwargs)
+        record.correlation_id = record.workflow_id = "the application's"
+        return record
+
+    logging.setLogRecordFactory(factory)
+    try:
+        assert give("a").run("x", WorkflowContext(correlation_id="ours")) == "v"
+    finally:
+        logging.setLogRecordFactory(before)
+    (record,) = records
+    assert vars(record)["correlation_id"] == "ours"
+    assert vars(record)["workflow_id"] == "the application's"  # for the context has none
+
+
+def test_half_a_character_from_a_file_name_can_be_written_as_json() -> None:
+    line = JsonFormatter().format(logging.makeLogRecord({"msg": "read", "file": "a\udcff"}))
+    assert json.loads(line.encode())["file"] == "a?"

@@ -14,7 +14,7 @@ from tests.observability.recorder import Spans
 from tta_llm import Budget, WorkflowContext
 from tta_llm.core import RouterPrimitive
 from tta_llm.errors import BudgetExceededError, ConnectionFailedError, RateLimitError
-from tta_llm.messages import UNKNOWN_USAGE, ChatRequest, ChatResponse, Usage, assistant
+from tta_llm.messages import UNKNOWN_USAGE, ChatRequest, ChatResponse, Usage, assistant, user
 from tta_llm.observability.labels import Labels
 from tta_llm.performance import CachePrimitive
 from tta_llm.providers import Price
@@ -289,3 +289,12 @@ async def test_errors_of_providers_are_told_by_class(
         assert told["error.type"] == type(error).__name__
     durations = points(metric_reader, "gen_ai.client.operation.duration")
     assert {labels[0] for labels in durations} == {"RateLimitError", "ConnectionFailedError"}
+
+
+def test_long_stop_sequences_are_cut(spans: Spans) -> None:
+    FakeChatModel("yes").run(ChatRequest([user("x")], stop=["END" * 100] * 100))
+    (span,) = spans
+    assert span.attributes is not None
+    stops = span.attributes["gen_ai.request.stop_sequences"]
+    assert isinstance(stops, tuple)
+    assert [len(str(each)) for each in stops] == [100] * 16

@@ -93,3 +93,22 @@ def test_the_variables_that_tell_of_a_set_up_have_not_been_renamed() -> None:
     assert hasattr(trace, "_TRACER_PROVIDER")
     assert hasattr(metrics_internal, "_METER_PROVIDER")
     assert not configured()
+
+
+def test_a_package_without_its_metadata_runs_and_tells_no_version() -> None:
+    told = in_a_fresh_process(
+        RECORDER
+        + textwrap.dedent("""
+        import importlib.metadata
+
+        def missing(name):
+            raise importlib.metadata.PackageNotFoundError(name)
+
+        from tta_llm import step
+        set_up()
+        importlib.metadata.version = missing
+        assert step(str.strip).run(" x ") == "x"
+        print([span.attributes["tta.version"] for span in exporter.get_finished_spans()])
+        """)
+    )
+    assert told == "['']\n"

@@ -12,6 +12,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from tta_llm.cli.exits import Exit
 from tta_llm.cli.output import print_error, print_text
+from tta_llm.errors import TTAError
 from tta_llm.observability import configured, names
 
 __all__ = ["leave"]
@@ -38,12 +39,10 @@ def leave(run: Callable[[], int], *, as_json: bool, recorded_as: str | None = No
 @contextmanager
 def _recorded(name: str | None) -> Iterator[None]:
     """Record the block as one run, unless it is turned off or an application records by itself."""
-    # Imported here, because the commands that read runs need neither, nor `tta --version`.
-    from tta_llm.observability.runs.opening import store_file  # noqa: PLC0415
-
-    if name is None or configured() or store_file() is None:
+    if name is None or configured() or not _has_place():
         yield
         return
+    # Imported here, because the commands that read runs don't need it, nor `tta --version`.
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 
@@ -57,6 +56,17 @@ def _recorded(name: str | None) -> Iterator[None]:
             yield
     finally:
         provider.shutdown()
+
+
+def _has_place() -> bool:
+    """Tell whether runs are to be recorded and can be; warn when they only can't."""
+    from tta_llm.observability.runs.opening import store_file  # noqa: PLC0415 - as above
+
+    try:
+        return store_file() is not None
+    except TTAError as error:
+        _warn(f"this run is not recorded: {error}")
+        return False
 
 
 @contextmanager

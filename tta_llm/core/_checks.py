@@ -16,6 +16,13 @@ def at_least(least: int, number: Any, name: str) -> int:
     return number
 
 
+def checked_name(name: Any) -> str:
+    """Refuse a name that is no string; make one from a file's name such that it can be sent."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a step is a string, not {name!r}")
+    return name if name.isascii() else name.encode("utf-8", "replace").decode()
+
+
 def listed(things: Any, name: str) -> list[Any]:
     """Refuse a single thing where a list of them is meant, and a set, which has no order."""
     if isinstance(things, (str, bytes, set, frozenset)) or not isinstance(things, Iterable):

@@ -175,8 +175,10 @@ async def _stream_in_span(
         _fail(scope, error, context)
         raise
     finally:
-        await pieces.aclose()
-        scope.end()
+        try:
+            await pieces.aclose()
+        finally:  # its own clean-up may fail, or be cancelled
+            scope.end()
 
 
 def _begin(primitive: Any, context: WorkflowContext, outer: Context) -> StepScope:

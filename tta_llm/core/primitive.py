@@ -16,7 +16,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
 from tta_llm.core import _builders, _drawing, _joins, _tasks
-from tta_llm.core._checks import at_least
+from tta_llm.core._checks import at_least, checked_name
 from tta_llm.core._supervision import mark_public, run_observed, supervise
 from tta_llm.core._tasks import BatchItem
 from tta_llm.core._typing import (
@@ -77,7 +77,7 @@ class WorkflowPrimitive(ABC, Generic[In, Out]):
     """How its children hang together, for whoever draws it."""
 
     def __init__(self, *, name: str | None = None) -> None:
-        self._name = name
+        self._name = None if name is None else checked_name(name)
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

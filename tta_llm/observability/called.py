@@ -25,6 +25,9 @@ _EXTRA = {
     "top_k": conventions.TOP_K,
 }
 
+# What stops an answer is short, but nothing here makes sure of it.
+_MOST_STOPS, _LONGEST_STOP = 16, 100
+
 
 class Called(Protocol):
     """A model, or what stands before one."""
@@ -85,7 +88,7 @@ def request_attributes(request: ChatRequest, *, streams: bool) -> dict[str, Any]
         conventions.MAX_TOKENS: request.max_tokens,
         conventions.TEMPERATURE: request.temperature,
         conventions.TOP_P: request.top_p,
-        conventions.STOP: list(request.stop) or None,
+        conventions.STOP: [each[:_LONGEST_STOP] for each in request.stop[:_MOST_STOPS]] or None,
         conventions.SEED: request.seed,
         conventions.REASONING: request.reasoning_effort,
         conventions.OUTPUT_TYPE: None if request.response_format is None else "json",

@@ -114,6 +114,8 @@ def configure(
             "OpenTelemetry is set up already, and a process may do so once: add the exporter to "
             "the provider that is there, as docs/guides/monitoring.md shows"
         )
+    if redaction is not None:
+        set_redaction(redaction)  # before anything can be exported
     resource = Resource.create({"service.name": service_name} if service_name else {})
     port: int | None = None
     with ExitStack() as made:
@@ -124,8 +126,6 @@ def configure(
             readers.append(_reader_for_prometheus())
         _set_up(resource, _processors(otlp=otlp, console=console, local=local), readers, made)
         closing = made.pop_all()
-    if redaction is not None:
-        set_redaction(redaction)
     return Configured(closing, port)
 
 

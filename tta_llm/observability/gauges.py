@@ -71,9 +71,7 @@ def _figures(name: str, labels: Labels) -> dict[str, float]:
     """
     figures: dict[str, float] = {}
     for thing in watched():
-        figure = _figure(thing, name)
-        if figure is not None:
-            target = labels.bounded(names.TARGET, thing.name)
+        for target, figure in _figure(thing, name, labels):
             before = figures.get(target)
             figures[target] = figure if before is None else _joint(name, before, figure)
     return figures
@@ -83,11 +81,14 @@ def _joint(name: str, one: float, other: float) -> float:
     return one + other if name in names.ADDED_UP else max(one, other)
 
 
-def _figure(thing: Watched, name: str) -> float | None:
-    """Read a figure; None when the thing doesn't have it, can't be read or has no number."""
+def _figure(thing: Watched, name: str, labels: Labels) -> list[tuple[str, float]]:
+    """Read its target and a figure; none when it doesn't have it, or it can't be read."""
     try:
         figure = thing.readings().get(name)
-        return figure if figure is not None and math.isfinite(figure) else None
+        if figure is None or not math.isfinite(figure):
+            return []
+        return [(labels.bounded(names.TARGET, thing.name), figure)]
     except Exception as error:  # one that fails must not hide the others
-        _logger.debug("the figures of %r can't be read: %s", thing.name, type(error).__name__)
-        return None
+        kind = type(thing).__qualname__
+        _logger.debug("the figures of a %s can't be read: %s", kind, type(error).__name__)
+        return []

@@ -22,6 +22,7 @@ from tta_llm.observability import conventions, names
 from tta_llm.observability.called import Called, bounded, labels_of, request_attributes
 from tta_llm.observability.contents import Capture, Contents, as_json, shown
 from tta_llm.observability.events import emit_details
+from tta_llm.observability.harmless import harmless, log_failure
 from tta_llm.observability.telemetry import configured, telemetry
 
 __all__ = ["ModelCall", "model_call"]
@@ -75,6 +76,7 @@ class ModelCall:
     def __enter__(self) -> Self:
         return self
 
+    @harmless
     def arrived(self, event: StreamEvent) -> None:
         """Measure when a piece of a stream came."""
         if isinstance(event, (UsageEvent, Finish)):
@@ -87,6 +89,7 @@ class ModelCall:
         else:
             self._instruments.per_chunk.record(now - latest, self._labels)
 
+    @harmless
     def answered(self, response: ChatResponse) -> None:
         """Say what answered, and why it ended."""
         reason = _FINISH_REASONS.get(response.finish_reason, response.finish_reason)
@@ -101,6 +104,7 @@ class ModelCall:
             said = shown(self._contents.answered, response.message, reason)
         self._tell(told, said)
 
+    @harmless
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -158,5 +162,9 @@ def model_call(
     """
     if not configured():
         return _UNSEEN
-    asked = {} if request is None else request_attributes(request, streams=streams)
-    return ModelCall(operation, model, {**told(), **asked}, request)
+    try:
+        asked = {} if request is None else request_attributes(request, streams=streams)
+        return ModelCall(operation, model, {**told(), **asked}, request)
+    except Exception as error:
+        log_failure(error)
+        return _UNSEEN

@@ -48,4 +48,6 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
         known = {name: value for name, value in told.items() if value is not None}
-        return json.dumps(known, ensure_ascii=False, default=str)
+        line = json.dumps(known, ensure_ascii=False, default=str)
+        # A file's name may hold halves of characters, which no stream takes.
+        return line.encode("utf-8", "replace").decode()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 
+from tta_llm.observability.outline import tidy
+
 __all__ = ["OTHER", "Labels"]
 
 OTHER = "other"
@@ -31,12 +33,13 @@ class Labels:
         self._known: defaultdict[str, set[str]] = defaultdict(set)
 
     def bounded(self, label: str, value: str) -> str:
-        """Give the value, or `other` when the label has had too many different ones already."""
+        """Give the value, cut to a line, or `other` when there were too many different ones."""
         known = self._known[label]
         if value in known:
             return value
+        value = tidy(value)
         with self._lock:
-            if len(known) >= self._most:
+            if value not in known and len(known) >= self._most:
                 return OTHER
             known.add(value)
         return value

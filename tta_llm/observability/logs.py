@@ -46,7 +46,12 @@ def log_event(
 ) -> None:
     """Log an event, and where in which run it happened, as attributes of the record."""
     if _hears(level):
-        _log.log(level, event, extra={**place_of(step), **more})
+        record = _log.makeRecord(_log.name, level, __file__, 0, event, (), None)
+        # Not by `extra=`, which refuses names that the application's own record factory sets.
+        told = {**place_of(step), **more}
+        known = {name: value for name, value in told.items() if value is not None}
+        vars(record).update({**told, **vars(record), **known})
+        _log.handle(record)
 
 
 def place_of(step: StepScope | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import names
+from tta_llm.observability.harmless import harmless
 from tta_llm.observability.logs import RunRecord, log_end
 from tta_llm.observability.redaction import redacted
 
@@ -116,9 +117,15 @@ class StepScope:
     def leave(self) -> None:
         """Make those before it current again."""
         if self._token is not None:
-            otel_context.detach(self._token)
+            try:  # noqa: SIM105 - which is slower, at each step
+                otel_context._RUNTIME_CONTEXT.detach(self._token)  # noqa: SLF001
+            except (ValueError, RuntimeError):
+                # It is left in another context, as when the loop was closed while the step waited.
+                # The public function would log that as an error.
+                pass
             self._token = None
 
+    @harmless
     def fail(
         self, error: BaseException, places: str, left: Callable[[], Mapping[str, AttributeValue]]
     ) -> None:
@@ -137,7 +144,7 @@ class StepScope:
             return
         self.error_type = kind = type(error).__qualname__
         if not self.is_dropped:
-            path = "/".join(filter(None, (self.path, places)))
+            path = "/".join(filter(None, (self.path, places)))[:_LONGEST]
             self.span.set_attributes({names.ERROR_TYPE: kind, names.PATH: path, **left()})
             self.span.set_status(Status(StatusCode.ERROR, kind))
             self._record_where_it_arose(error)
@@ -148,16 +155,24 @@ class StepScope:
         if passed.get(_COMES_TO) != self.number:
             told = _told(error)
             if self._may_tell:
-                told[names.EXCEPTION_MESSAGE] = redacted(str(error))[:_LONGEST]
+                told[names.EXCEPTION_MESSAGE] = redacted(_text_of(error))[:_LONGEST]
             self.span.add_event(names.EXCEPTION, told)
         passed[_COMES_TO] = None if self.around is None else self.around.number
 
+    @harmless
     def end(self) -> None:
         """Close the span."""
         self.context = None  # it holds this scope, and what goes in circles is collected late
         self.span.end()
         if self.run is not None:
             log_end(self, self.run)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as why:  # an exception may fail to tell its text
+        return f"[no text: {type(why).__qualname__}]"
 
 
 def _told(error: BaseException) -> dict[str, AttributeValue]:

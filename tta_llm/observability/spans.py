@@ -13,6 +13,7 @@ from opentelemetry.util.types import AttributeValue
 
 from tta_llm.observability import names
 from tta_llm.observability.contents import Capture
+from tta_llm.observability.harmless import log_failure
 from tta_llm.observability.logs import RunRecord, heard
 from tta_llm.observability.scopes import Request, StepScope, current_step
 from tta_llm.observability.telemetry import telemetry
@@ -118,9 +119,13 @@ def _started(
     attributes: dict[str, AttributeValue],
     outer: Context,
 ) -> Span:
-    if details is None:
-        return tracer.start_span(name, outer, attributes=attributes)
+    """Start the span; one that nobody keeps when the application's sampler or processor fails."""
+    details = details or SpanDetails(name)
     if details.name != name:
         attributes[names.PRIMITIVE_NAME] = name
     attributes |= details.attributes
-    return tracer.start_span(details.name, outer, details.kind, attributes)
+    try:
+        return tracer.start_span(details.name, outer, details.kind, attributes)
+    except Exception as error:
+        log_failure(error)
+        return trace.NonRecordingSpan(trace.get_current_span(outer).get_span_context())

@@ -18,6 +18,7 @@ from opentelemetry.metrics import _internal as metrics_internal
 from tta_llm.observability import conventions, names
 from tta_llm.observability.contents import Capture, capture
 from tta_llm.observability.gauges import observe
+from tta_llm.observability.harmless import harmless, log_failure
 from tta_llm.observability.labels import Labels
 from tta_llm.observability.logs import heard, known
 from tta_llm.observability.metrics import ModelInstruments
@@ -56,7 +57,7 @@ class Telemetry:
 
     def __init__(self, tracer_provider: Any, meter_provider: Any) -> None:
         self.providers: tuple[Any, Any] = (tracer_provider, meter_provider)
-        self.version: str = metadata.version("tta-llm")
+        self.version: str = _version()
         self.tracer: trace.Tracer | None = (
             None if tracer_provider is None else tracer_provider.get_tracer("tta_llm", self.version)
         )
@@ -109,6 +110,13 @@ class Telemetry:
         return {label: self.labels.bounded(label, value)}
 
 
+def _version() -> str:
+    try:
+        return metadata.version("tta-llm")
+    except metadata.PackageNotFoundError:  # packed into an executable, without what pip noted
+        return ""
+
+
 def _seconds(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
     boundaries = names.SECONDS_BUCKETS
     return meter.create_histogram(
@@ -129,6 +137,7 @@ class Timed:
     def __enter__(self) -> None:
         self._begun = time.perf_counter()
 
+    @harmless
     def __exit__(self, *_: object) -> None:
         self._histogram.record(time.perf_counter() - self._begun, self._attributes)
 
@@ -155,5 +164,10 @@ def _renewed() -> Telemetry:
     with _RENEWING:  # two threads must not make the same instruments
         providers = trace._TRACER_PROVIDER, metrics_internal._METER_PROVIDER
         if _current is None or _current.providers != providers:
-            _current = Telemetry(*providers)
+            try:
+                _current = Telemetry(*providers)
+            except Exception as error:  # of a provider that is not OpenTelemetry's own
+                log_failure(error)
+                _current = Telemetry(None, None)
+                _current.providers = providers
         return _current

@@ -5,13 +5,16 @@ from __future__ import annotations
 from opentelemetry import trace
 
 from tta_llm.observability import names
+from tta_llm.observability.harmless import harmless
 from tta_llm.observability.logs import log_event
+from tta_llm.observability.outline import tidy
 from tta_llm.observability.scopes import current_step
 from tta_llm.observability.telemetry import configured, telemetry
 
 __all__ = ["tell", "tell_cache", "tell_choice", "tell_route_saving", "tell_wait"]
 
 
+@harmless
 def tell(event: str, target: str, **attributes: str | float) -> None:
     """Put an event on the current span, count it and log it, if anybody listens.
 
@@ -31,6 +34,7 @@ def tell(event: str, target: str, **attributes: str | float) -> None:
     log_event(event, step, {names.TARGET: target, **attributes})
 
 
+@harmless
 def tell_cache(
     event: str, target: str, seconds: float, dollars: float, score: float | None = None
 ) -> None:
@@ -72,16 +76,19 @@ def _cache_attributes(
     return told
 
 
+@harmless
 def tell_choice(router: str, route: str) -> None:
     """Say on the current span which route is taken, and count it, if anybody listens."""
     if not configured():
         return
+    route = tidy(route)
     trace.get_current_span().set_attribute(names.CHOICE, route)
     current = telemetry()
     about = {**current.about(names.TARGET, router), **current.about(names.ROUTE, route)}
     current.choices.add(1, about)
 
 
+@harmless
 def tell_route_saving(router: str, dollars: float) -> None:
     """Say on the current span, and count, what taking a cheaper route saved.
 
@@ -94,6 +101,7 @@ def tell_route_saving(router: str, dollars: float) -> None:
     current.route_dollars.add(dollars, current.about(names.TARGET, router))
 
 
+@harmless
 def tell_wait(target: str, limiter: str, seconds: float) -> None:
     """Measure how long a call waited for its turn, if anybody listens.
 

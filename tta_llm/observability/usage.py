@@ -16,6 +16,7 @@ from tta_llm.messages import (
 )
 from tta_llm.observability import conventions, names
 from tta_llm.observability.called import Called, bounded, labels_of
+from tta_llm.observability.harmless import harmless
 from tta_llm.observability.telemetry import telemetry
 
 __all__ = ["tell_usage"]
@@ -35,6 +36,7 @@ _ALWAYS = {
 _TEXTS = (TextPart, ReasoningPart, ToolCall, ToolResult)
 
 
+@harmless
 def tell_usage(
     operation: str,
     model: Called,

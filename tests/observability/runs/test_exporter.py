@@ -176,3 +176,11 @@ def test_on_a_full_disk_the_pipeline_goes_on_with_one_warning(tmp_path: Path, mo
     assert bool(kept) == (most == 100_000)
     assert all(len(run.root.children) == 2 for run in kept if run.state == "done")
     RunStore(path).add([run.root.record for run in kept])
+
+
+def test_a_span_whose_name_is_no_string_is_kept_by_what_it_says(
+    store: RunStore, provider: TracerProvider
+) -> None:
+    provider.get_tracer("other").start_span(5).end()  # type: ignore[arg-type]
+    provider.force_flush()
+    assert store.find("last").workflow == "5"

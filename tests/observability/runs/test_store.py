@@ -9,7 +9,9 @@ import sys
 import threading
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -266,3 +268,48 @@ def test_the_file_is_in_the_state_folder_unless_it_is_named_or_turned_off(
     assert store_file() is None
     with pytest.raises(TTAError, match="TTA_RUNS is off"):
         RunStore()
+
+
+def test_what_json_cannot_hold_costs_no_other_span(path: Path) -> None:
+    store = RunStore(path)
+    strange: dict[str, Any] = {
+        "huge": 10**5000,
+        "large": 2**64,
+        "none": float("nan"),
+        "endless": float("inf"),
+    }
+    store.add([span("good", trace="01"), span("strange", trace="02", **strange)])
+    assert {run.workflow for run in store.runs()} == {"good", "strange"}
+    (kept,) = [run.root.record.attributes for run in store.runs() if run.workflow == "strange"]
+    assert (kept["none"], kept["endless"]) == ("nan", "inf")
+    assert kept["large"] == "0x10000000000000000"
+    assert kept["huge"].startswith("0x")
+
+
+def test_a_long_list_is_cut(path: Path) -> None:
+    RunStore(path).add([span("answer", items=["x" * 1000] * 10_000)])
+    kept = RunStore(path).find("last").root.record.attributes["items"]
+    assert len(kept) < 110
+    assert kept[-1] == "…"
+
+
+def test_what_was_begun_in_a_run_that_is_too_large_is_seen_to_end(path: Path) -> None:
+    store = RunStore(path, max_bytes=180_000)
+    root = span("answer", seconds=None)
+    inside = [span(f"step {number}", root, seconds=None, text="x" * 1000) for number in range(50)]
+    store.add([root, *inside])
+    store.add([replace(each, finished=True) for each in [*inside, root]])
+    run = store.find("last")
+    assert {node.record.state for _, node in run.root.walk()} == {"done"}
+    assert run.left_out == 0
+
+
+def test_an_account_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTA_RUNS", "~nobody-of-this-name/runs.sqlite3")
+    with pytest.raises(TTAError, match=r"no place for runs.*Let TTA_RUNS name a file"):
+        store_file()
+
+
+def test_off_may_be_written_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTA_RUNS", "OFF")
+    assert store_file() is None

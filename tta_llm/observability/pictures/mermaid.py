@@ -139,8 +139,9 @@ def _colours(parts: Iterable[tuple[_Place, Seen]]) -> Iterator[str]:
         yield f"    class {','.join(names)} {look}"
 
 
-_ENTITIES = {
-    ord(c): f"#{name};" for c, name in zip('#"&<>', ("35", "quot", "amp", "lt", "gt"), strict=True)
+# By number, "%%{" is no directive to Mermaid any more, and "`" begins no Markdown.
+_ENTITIES = {ord(c): f"#{ord(c)};" for c in "#%`"} | {
+    ord(c): f"#{name};" for c, name in zip('"&<>', ("quot", "amp", "lt", "gt"), strict=True)
 }
 
 
@@ -148,4 +149,4 @@ def _escaped(text: str) -> str:
     """Write what would end a label, or be taken for markup, as Mermaid's entity codes."""
     if len(text) > _MOST_CHARACTERS:
         text = text[: _MOST_CHARACTERS - 1] + "…"
-    return text.translate(_ENTITIES).replace("\n", " ")
+    return " ".join(text.split()).translate(_ENTITIES)

@@ -46,11 +46,19 @@ def store_file() -> Path | None:
     """Where runs are kept when nobody says where; None when `TTA_RUNS` is `off`.
 
     `TTA_RUNS` names another file than the one in the state folder of the account.
+
+    Raises:
+        TTAError: The account has no home.
     """
     told = os.environ.get("TTA_RUNS", "")
-    if told == "off":
+    if told.lower() == "off":
         return None
-    return Path(told).expanduser() if told else state_folder() / "runs.sqlite3"
+    try:
+        return Path(told).expanduser() if told else state_folder() / "runs.sqlite3"
+    except RuntimeError as error:
+        raise TTAError(
+            f"there is no place for runs: {error} Let TTA_RUNS name a file, or set it to off"
+        ) from error
 
 
 @contextmanager

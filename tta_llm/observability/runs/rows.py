@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tta_llm.observability.runs.reading import EventRecord, SpanRecord
@@ -12,19 +14,21 @@ __all__ = ["from_row", "to_row"]
 # Longer texts are cut. Contents that are captured have tighter bounds of their own, but spans of
 # other libraries may hold anything.
 _LONGEST = 100_000
+# What other programs that read the file can hold in a number.
+_MOST_BITS = 63
 
 
 def to_row(record: SpanRecord) -> str:
     """Write a span down, without its ids, in ASCII."""
     told = {
         "parent": record.parent_id,
-        "name": _bounded(record.name),
+        "name": _bounded(str(record.name)),  # another library may give anything
         "start": record.start_ns,
         "end": record.end_ns,
         "attributes": {name: _bounded(value) for name, value in record.attributes.items()},
         "events": [
             [
-                each.name,
+                _bounded(each.name),
                 each.time_ns,
                 {name: _bounded(value) for name, value in each.attributes.items()},
             ]
@@ -58,9 +62,28 @@ def from_row(trace_id: str, span_id: str, row: str) -> SpanRecord:
 
 
 def _bounded(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > _LONGEST:
-        return value[:_LONGEST] + "…"
+    """Give what JSON can hold: a value that it can't would cost all spans written with it."""
+    match value:
+        case str():
+            return value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
+        case int() if value.bit_length() > _MOST_BITS:
+            return f"{value:#x}"[:_LONGEST]
+        case float() if not math.isfinite(value):
+            return str(value)
+        case list() | tuple():
+            return list(_first(value))
     return value
+
+
+def _first(values: Sequence[Any]) -> Iterator[Any]:
+    """Give as many as have room together."""
+    room = _LONGEST
+    for each in map(_bounded, values):
+        yield each
+        room -= len(str(each))
+        if room < 0:
+            yield "…"
+            return
 
 
 def _bounded_repr(value: object) -> str:

@@ -171,7 +171,12 @@ class RunStore:
             "SELECT bytes FROM runs WHERE trace_id = ?", (trace_id,)
         ).fetchone() or (0,)
         is_full = size > self._max_bytes * _LARGEST
-        kept = [each for each in records if not is_full or each.parent_id is None]
+        kept = [
+            each
+            for each in records
+            # What is there as begun is told to its end, or it would seem never to have ended.
+            if not is_full or each.parent_id is None or _is_there(connection, each)
+        ]
         rows = [to_row(each) for each in kept]
         begun = min(each.start_ns for each in records)
         grown = sum(map(len, rows))
@@ -209,6 +214,11 @@ def _grouped(rows: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
             group, size = [], 0
     if group:
         yield group
+
+
+def _is_there(connection: sqlite3.Connection, record: SpanRecord) -> bool:
+    query = "SELECT 1 FROM spans WHERE trace_id = ? AND span_id = ?"
+    return connection.execute(query, (record.trace_id, record.span_id)).fetchone() is not None
 
 
 def _bytes_used(connection: sqlite3.Connection) -> int:
