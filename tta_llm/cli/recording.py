@@ -1,0 +1,55 @@
+"""Records what a command does as one run in the account's file of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Status, StatusCode
+
+from tta_llm.cli.output import print_text
+from tta_llm.observability import configured, names
+from tta_llm.observability.runs.exporter import RunProcessor
+from tta_llm.observability.runs.opening import store_file
+
+__all__ = ["recorded"]
+
+
+@contextmanager
+def recorded(name: str) -> Iterator[None]:
+    """Record the block as one run, unless it is turned off or an application records by itself."""
+    if configured() or store_file() is None:
+        yield
+        return
+    provider = TracerProvider(resource=Resource({}), shutdown_on_exit=False)
+    provider.add_span_processor(RunProcessor(warn=_warn))
+    trace.set_tracer_provider(provider)
+    try:
+        with _span(provider.get_tracer("tta_llm"), name):
+            yield
+    finally:
+        provider.shutdown()
+
+
+@contextmanager
+def _span(tracer: trace.Tracer, name: str) -> Iterator[None]:
+    with tracer.start_as_current_span(
+        name, record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield
+        except KeyboardInterrupt:
+            span.set_attribute(names.CANCELLED, value=True)
+            raise
+        except BaseException as error:
+            kind = type(error).__qualname__
+            span.set_attribute(names.ERROR_TYPE, kind)
+            span.set_status(Status(StatusCode.ERROR, kind))
+            raise
+
+
+def _warn(message: str) -> None:
+    print_text(f"tta: {message}", to_stderr=True)
