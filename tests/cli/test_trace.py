@@ -351,7 +351,9 @@ def test_a_command_that_fails_is_recorded_as_failed(store: RunStore, tmp_path: P
 
 
 def test_a_command_that_is_wrong_is_not_recorded(store: RunStore, tmp_path: Path) -> None:
-    code = COMMAND.replace('["route', '["ask", "x", "--docs", "/no/such", "--store", "numpy"] or ["')
+    code = COMMAND.replace(
+        '["route', '["ask", "x", "--docs", "/no/such", "--store", "numpy"] or ["'
+    )
     done = in_a_process(code, TTA_RUNS=str(store.path))
     assert (done.returncode, list(store.runs())) == (2, [])
     assert done.stderr.startswith("tta: ")
