@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tta_llm.observability.runs.reading import EventRecord, SpanRecord
+from tta_llm.observability.runs.spans import EventRecord, SpanRecord
 
 __all__ = ["from_row", "to_row"]
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from tta_llm.errors import TTAError
 from tta_llm.observability.runs.opening import opened, store_file
-from tta_llm.observability.runs.reading import Run, SpanRecord
+from tta_llm.observability.runs.reading import Run
 from tta_llm.observability.runs.rows import from_row, to_row
+from tta_llm.observability.runs.spans import SpanRecord
 
 __all__ = ["RunStore"]
 
