@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+from typing import TYPE_CHECKING, Any
 
-from tta_llm.core import (
-    BatchItem,
-    Budget,
-    ConditionalPrimitive,
-    MapPrimitive,
-    ParallelPrimitive,
-    RouterPrimitive,
-    SequentialPrimitive,
-    WorkflowContext,
-    WorkflowPrimitive,
-    step,
-)
-from tta_llm.errors import TTAError
+if TYPE_CHECKING:
+    from tta_llm.core import (
+        BatchItem,
+        Budget,
+        ConditionalPrimitive,
+        MapPrimitive,
+        ParallelPrimitive,
+        RouterPrimitive,
+        SequentialPrimitive,
+        WorkflowContext,
+        WorkflowPrimitive,
+        step,
+    )
+    from tta_llm.errors import TTAError
 
 __version__ = "0.1.0"
 
@@ -36,3 +39,16 @@ __all__ = [
     "WorkflowPrimitive",
     "step",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what has the name: the command line starts without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"{__name__}.{'errors' if name == 'TTAError' else 'core'}")
+    value = globals()[name] = getattr(home, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

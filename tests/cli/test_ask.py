@@ -245,12 +245,23 @@ def test_interrupt_ends_with_130(tmp_path: Path) -> None:
     assert json.loads(out)["exit_code"] == 130
 
 
-def test_version_and_help_load_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["ask", "--help"], ["asyncio", "chromadb", "numpy", "openai", "opentelemetry", "rich"]),
+        (["--version"], ["asyncio", "opentelemetry", "pydantic", "rich", "sqlite3"]),
+        (["trace"], ["asyncio", "opentelemetry", "rich.console", "tta_llm.messages"]),
+        (["cost"], ["asyncio", "opentelemetry", "rich.console", "tta_llm.messages"]),
+    ],
+)
+def test_a_command_loads_nothing_that_it_does_not_need(
+    arguments: list[str], unneeded: list[str]
+) -> None:
     code = (
         "import sys\nfrom tta_llm.cli import main\n"
-        "try:\n    main(['ask', '--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'chromadb', 'onnxruntime', 'numpy', 'pypdf', 'openai'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
+        f"try:\n    main({arguments})\nexcept SystemExit:\n    pass\n"
+        f"loaded = {{*{unneeded}}} & set(sys.modules)\n"
+        "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

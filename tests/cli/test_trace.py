@@ -343,9 +343,24 @@ def test_a_command_records_itself(store: RunStore) -> None:
 
 
 def test_a_command_that_fails_is_recorded_as_failed(store: RunStore, tmp_path: Path) -> None:
-    code = COMMAND.replace('"hi"]', f'"hi", "--config", {str(tmp_path / "no.json")!r}]')
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    code = COMMAND.replace('"hi"]', f'"hi", "--config", {str(broken)!r}]')
     assert in_a_process(code, TTA_RUNS=str(store.path)).returncode != 0
     assert store.find("last").state == "failed"
+
+
+def test_a_command_that_is_wrong_is_not_recorded(store: RunStore, tmp_path: Path) -> None:
+    code = COMMAND.replace(
+        '["route', '["ask", "x", "--docs", "/no/such", "--store", "numpy"] or ["'
+    )
+    done = in_a_process(code, TTA_RUNS=str(store.path))
+    assert (done.returncode, list(store.runs())) == (2, [])
+    assert done.stderr.startswith("tta: ")
+    store.path.write_text("my notes")
+    done = in_a_process(code, TTA_RUNS=str(store.path))
+    assert done.returncode == 2
+    assert "/no/such" in done.stderr
 
 
 def test_a_command_is_not_recorded_when_that_is_off_or_the_application_records(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
@@ -16,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class Collector(ThreadingHTTPServer):
-    """Knows the spans and the metrics by name."""
+    """Knows the spans, the metrics and the events by name."""
 
     daemon_threads = True
 
@@ -24,6 +25,7 @@ class Collector(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.spans: dict[str, list[Any]] = {}
         self.metrics: dict[str, Any] = {}
+        self.events: dict[str, list[Any]] = {}
         self.services: set[str] = set()
 
     @property
@@ -40,6 +42,10 @@ class Collector(ThreadingHTTPServer):
             for told in ExportMetricsServiceRequest.FromString(body).resource_metrics:
                 for metric in (metric for scope in told.scope_metrics for metric in scope.metrics):
                     self.metrics[metric.name] = metric
+        elif path == "/v1/logs":
+            for sent in ExportLogsServiceRequest.FromString(body).resource_logs:
+                for record in (each for scope in sent.scope_logs for each in scope.log_records):
+                    self.events.setdefault(record.event_name, []).append(record)
 
 
 def attributes(told: Any) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from tests.observability.prometheus_server import PROGRAM, Prometheus, scraping
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 from tests.observability.collector import Collector, attributes, collecting
+from tests.observability.test_setup import in_a_fresh_process
+from tta_llm.observability.events import HAVE_NAMES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUIDES = ROOT / "docs" / "guides"
@@ -133,3 +135,26 @@ def test_neither_questions_nor_answers_reach_the_collector() -> None:
         shown = str(collector.spans) + str(collector.metrics)
     assert "chat large" in shown
     assert not re.search("infinitely many|A proof", shown)
+
+
+ASKING = """
+import os
+os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = {value!r}
+from tta_llm.observability import configure
+from tta_llm.testing import FakeChatModel
+with configure(otlp={url!r}, service_name="answers"):
+    FakeChatModel("A proof.").run("Are there infinitely many?")
+"""
+
+
+@pytest.mark.skipif(not HAVE_NAMES, reason="this release of OpenTelemetry has no events")
+@pytest.mark.parametrize(("value", "events"), [("SPAN_AND_EVENT", 1), ("SPAN_ONLY", 0)])
+def test_a_collector_gets_the_events_with_contents_where_they_are_asked_for(
+    value: str, events: int
+) -> None:
+    with collecting() as collector:
+        in_a_fresh_process(ASKING.format(value=value, url=collector.url))
+    sent = collector.events.get("gen_ai.client.inference.operation.details", [])
+    assert len(sent) == events
+    assert all("infinitely many" in str(each) and "A proof." in str(each) for each in sent)
+    assert len(collector.spans["chat fake"]) == 1

@@ -46,7 +46,8 @@ def test_a_set_up_after_import_and_after_a_first_run_is_honoured() -> None:
         RECORDER
         + textwrap.dedent("""
         from tta_llm import step
-        from tta_llm.observability import configured, telemetry
+        from tta_llm.observability import configured
+        from tta_llm.observability.telemetry import telemetry
 
         workflow = step(str.strip) >> str.upper
         assert workflow.run(" x ") == "X"

@@ -10,9 +10,10 @@ from typing import cast
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.output import print_json, print_text
 from tta_llm.cli.tables import print_table
-from tta_llm.cli.wording import NOTHING, cost, dollars
+from tta_llm.cli.wording import NOTHING, cost
 from tta_llm.observability.runs import Figures, RunStore
 from tta_llm.observability.runs.costs import CostBy, costs
+from tta_llm.observability.runs.wording import dollars_told
 
 __all__ = ["CostOptions", "run_cost"]
 
@@ -75,7 +76,7 @@ def _row(figures: Figures) -> tuple[str, ...]:
 
 
 def _saved(amount: float) -> str:
-    return dollars(amount) if amount else NOTHING
+    return dollars_told(amount) if amount else NOTHING
 
 
 def _moment(told: str) -> float:

@@ -12,8 +12,9 @@ from typing import Any
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.output import print_json, print_text
 from tta_llm.cli.tables import print_table
-from tta_llm.cli.wording import cost, duration, tokens, when
+from tta_llm.cli.wording import cost, tokens, when
 from tta_llm.observability.runs import Run, RunStore, SpanNode
+from tta_llm.observability.runs.wording import seconds_told
 
 __all__ = ["TraceOptions", "run_trace"]
 
@@ -111,7 +112,7 @@ def _row(run: Run) -> tuple[str, ...]:
         run.trace_id[:_ID_SHOWN],
         when(run.start_ns),
         run.workflow,
-        duration(run.seconds),
+        seconds_told(run.seconds),
         tokens(run.figures),
         cost(run.figures),
         run.state,

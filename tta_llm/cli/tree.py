@@ -13,10 +13,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tta_llm.cli.output import print_text
-from tta_llm.cli.wording import cost, counted, dollars, duration, one_line, tokens, when
+from tta_llm.cli.wording import cost, one_line, tokens, when
 from tta_llm.observability import conventions, names
 from tta_llm.observability.runs import Run, SpanNode, SpanRecord
 from tta_llm.observability.runs.folding import unwrapped
+from tta_llm.observability.runs.wording import counted, dollars_told, seconds_told
 
 __all__ = ["print_prompts", "print_tree"]
 
@@ -71,14 +72,14 @@ def print_prompts(run: Run) -> None:
 def _heading(run: Run) -> str:
     figures = run.figures
     told = [run.trace_id, when(run.start_ns), one_line(run.workflow), run.state]
-    told.append(duration(run.seconds))
+    told.append(seconds_told(run.seconds))
     if figures.calls:
         told.append(counted(figures.calls, "call"))
     if figures.tokens:
         told += [f"{tokens(figures)} tokens", cost(figures)]
     saved = figures.cache_saved_usd + figures.route_saved_usd
     if saved:
-        told.append(f"saved {dollars(saved)}")
+        told.append(f"saved {dollars_told(saved)}")
     if run.left_out:
         told.append(f"{counted(run.left_out, 'span')} left out, for the run is too large")
     return "  ".join(told)
@@ -87,7 +88,7 @@ def _heading(run: Run) -> str:
 def _line(node: SpanNode) -> Text:
     span, figures = node.record, node.record.figures
     text = Text(one_line(span.step), style=_STYLES.get(span.state, ""))
-    text.append(f"  {duration(span.seconds)}", style="dim")
+    text.append(f"  {seconds_told(span.seconds)}", style="dim")
     if node.is_counted and figures.tokens:
         text.append(f"  {tokens(figures)} tokens  {cost(figures)}")
     for note in _notes(node):
@@ -101,7 +102,7 @@ def _notes(node: SpanNode) -> Iterator[str]:
     if span.cache:
         yield f"cache {span.cache}"
     if saved := span.number(names.SAVED_USD) + span.number(names.ROUTE_SAVED_USD):
-        yield f"saved {dollars(saved)}"
+        yield f"saved {dollars_told(saved)}"
     yield from _happened(span)
     if span.state != "done":
         yield _ended(node)
@@ -158,9 +159,9 @@ def _left(span: SpanRecord) -> str:
     """Say what was left of the request's time and money, where that may be why it failed."""
     told = []
     if names.DEADLINE_LEFT in span.attributes:
-        told.append(duration(max(0, span.number(names.DEADLINE_LEFT))))
+        told.append(seconds_told(max(0, span.number(names.DEADLINE_LEFT))))
     if names.BUDGET_LEFT_USD in span.attributes:
-        told.append(dollars(span.number(names.BUDGET_LEFT_USD)))
+        told.append(dollars_told(span.number(names.BUDGET_LEFT_USD)))
     if names.BUDGET_LEFT_TOKENS in span.attributes:
         told.append(counted(int(span.number(names.BUDGET_LEFT_TOKENS)), "token"))
     if names.BUDGET_LEFT_CALLS in span.attributes:

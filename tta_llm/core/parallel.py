@@ -26,7 +26,8 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.core.functions import as_step
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.errors import CompositionError
-from tta_llm.observability import Timed, configured, names, telemetry
+from tta_llm.observability import Timed, configured, names
+from tta_llm.observability.telemetry import telemetry
 
 __all__ = ["ParallelPrimitive"]
 

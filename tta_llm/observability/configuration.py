@@ -12,7 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from opentelemetry import _logs as logs
 from opentelemetry import metrics, trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -24,6 +27,7 @@ from opentelemetry.sdk.trace.export import (
 )
 
 from tta_llm.errors import MissingExtraError
+from tta_llm.observability.contents import Capture, capture
 from tta_llm.observability.redaction import Redaction, set_redaction
 from tta_llm.observability.runs.exporter import RunProcessor
 from tta_llm.observability.runs.opening import store_file
@@ -33,6 +37,7 @@ from tta_llm.observability.telemetry import measures, telemetry
 __all__ = ["Configured", "configure"]
 
 _OTLP = "opentelemetry.exporter.otlp.proto.http"
+_SIGNALS = {"trace_exporter": "traces", "metric_exporter": "metrics", "_log_exporter": "logs"}
 _PROMETHEUS_PORT = 9464
 
 
@@ -79,7 +84,8 @@ def configure(
 
     Args:
         otlp: Send spans and metrics to the collector at this address, such as
-            `http://localhost:4318`; with True, where OTEL_EXPORTER_OTLP_ENDPOINT says.
+            `http://localhost:4318`, and the events that hold contents, where they are asked for;
+            with True, where OTEL_EXPORTER_OTLP_ENDPOINT says.
         prometheus: Serve the metrics at this port for Prometheus to read, 0 for any that is free;
             with True, where OTEL_EXPORTER_PROMETHEUS_PORT says, or 9464. The address is what
             OTEL_EXPORTER_PROMETHEUS_HOST says, or localhost.
@@ -125,6 +131,8 @@ def configure(
         if prometheus is not False:
             readers.append(_reader_for_prometheus())
         _set_up(resource, _processors(otlp=otlp, console=console, local=local), readers, made)
+        if otlp and Capture.EVENT in capture():
+            _send_events(resource, made, where=otlp)
         closing = made.pop_all()
     return Configured(closing, port)
 
@@ -170,9 +178,17 @@ def _otlp_readers(*, otlp: str | bool) -> list[MetricReader]:
     return [PeriodicExportingMetricReader(exporter)]
 
 
+def _send_events(resource: Resource, closing: ExitStack, *, where: str | bool) -> None:
+    exporter = _otlp("_log_exporter", "OTLPLogExporter", where=where)
+    loggers = LoggerProvider(resource=resource)
+    loggers.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    logs.set_logger_provider(loggers)
+    closing.callback(loggers.shutdown)
+
+
 def _otlp(module: str, name: str, *, where: str | bool) -> Any:
     """Make an exporter, for the collector's usual path of what it exports."""
-    signal = {"trace_exporter": "traces", "metric_exporter": "metrics"}[module]
+    signal = _SIGNALS[module]
     exporter = _imported(f"{_OTLP}.{module}", "configure(otlp=…)", "otlp", name)
     return (
         exporter() if where is True else exporter(endpoint=f"{where}".rstrip("/") + f"/v1/{signal}")

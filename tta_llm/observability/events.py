@@ -12,15 +12,15 @@ from opentelemetry.trace import Span
 
 from tta_llm.observability import conventions
 
-__all__ = ["emit_details"]
+__all__ = ["HAVE_NAMES", "emit_details"]
 
-# Older releases of OpenTelemetry have no name for an event; they are left without it.
-_HAVE_NAMES: Final = "event_name" in inspect.signature(logs.LogRecord.__init__).parameters
+HAVE_NAMES: Final[bool] = "event_name" in inspect.signature(logs.LogRecord.__init__).parameters
+"""Whether this release of OpenTelemetry knows events; older ones are left without."""
 
 
 def emit_details(attributes: Mapping[str, Any], span: Span) -> None:
     """Emit it on the application's logger provider, as of this span."""
-    if _HAVE_NAMES:
+    if HAVE_NAMES:
         context = trace.set_span_in_context(span)
         record = logs.LogRecord(
             event_name=conventions.DETAILS, attributes=attributes, context=context

@@ -38,7 +38,7 @@ class RunRecord:
     __slots__ = ("steps_completed",)
 
     def __init__(self) -> None:
-        self.steps_completed = 0
+        self.steps_completed: int = 0
 
 
 def log_event(

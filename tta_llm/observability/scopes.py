@@ -72,23 +72,28 @@ class StepScope:
         run: RunRecord | None,
         may_tell: bool,
     ) -> None:
-        self.name, self.span, self.request = name, span, request
-        self.around, self.run, self._may_tell = around, run, may_tell
-        self.is_dropped = not span.is_recording()
+        self.name: str = name
+        self.span: Span = span
+        self.request: Request = request
+        self.around: StepScope | None = around
+        self.run: RunRecord | None = run
+        self._may_tell = may_tell
+        self.is_dropped: bool = not span.is_recording()
         """Whether nobody keeps its span."""
-        self.is_silent = self.is_dropped and run is None
+        self.is_silent: bool = self.is_dropped and run is None
         """Whether nobody learns of it at all."""
-        self.has_inner = self.is_cancelled = False
+        self.has_inner: bool = False
+        self.is_cancelled: bool = False
         self.error_type: str | None = None
-        self.retries = 0
+        self.retries: int = 0
         """How often a step inside was tried again so far."""
-        self.number = next(_numbers)
+        self.number: int = next(_numbers)
         self.context: Context | None = otel_context.set_value(_STEP, self, outer)
         self._token: Token[Context] | None = None
         if around is not None:
             around.has_inner = True
         if run is not None:
-            self.begun = time.perf_counter()
+            self.begun: float = time.perf_counter()
 
     @property
     def is_first(self) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.observability.pictures.recorded import broken, mock, ran
 from tests.observability.recorder import Spans
+from tta_llm.observability.outline import Outline
 from tta_llm.observability.pictures.page import render
 from tta_llm.observability.runs import EventRecord, Run, SpanRecord
 
@@ -57,9 +58,29 @@ def test_it_tells_what_the_run_took_and_cost() -> None:
     assert "$0.2500" in text
 
 
+def test_calls_that_tell_of_no_tokens_have_no_tokens_and_no_cost() -> None:
+    page = Page(render(Run.of([span(0, attributes={"gen_ai.request.model": "own"})])))
+    assert "Model calls" in page.texts
+    assert not {"Tokens", "Cost"}.intersection(page.texts[: page.texts.index("Steps")])
+
+
+def test_of_several_workflows_those_of_one_step_are_not_drawn() -> None:
+    def outlined(number: int, name: str, *steps: str) -> SpanRecord:
+        parts = tuple(Outline("FunctionStep", each) for each in steps)
+        outline = Outline("SequentialPrimitive", name, "sequence", children=parts)
+        return span(number, 0, name=name, attributes={"tta.outline": outline.to_json()})
+
+    whole, single = span(0), outlined(1, "ingest")
+    several = [outlined(2, "ask", "search", "write"), outlined(3, "again", "read", "tell")]
+    shown = Page(render(Run.of([whole, single, *several])))
+    assert [tag for tag, _ in shown.tags].count("svg") == 2
+    alone = Page(render(Run.of([whole, single])))
+    assert [tag for tag, _ in alone.tags].count("svg") == 1
+
+
 def test_what_has_no_price_is_told_so() -> None:
     told = {"gen_ai.request.model": "own", "tta.cost_unknown": True}
-    assert "1 unpriced" in Page(render(Run.of([span(0, attributes=told)]))).text
+    assert "1 call unpriced" in Page(render(Run.of([span(0, attributes=told)]))).text
 
 
 def test_it_tells_where_the_error_arose() -> None:
@@ -152,9 +173,9 @@ def test_the_workflows_picture_is_in_it(spans: Spans) -> None:
 
 def test_in_a_callers_trace_each_workflow_has_its_picture(spans: Spans) -> None:
     with spans.provider.get_tracer("web").start_as_current_span("GET /"):
-        mock("first").run("in")
-        mock("second").run("in")
-    page = Page(render(ran(spans, mock("third"))))
+        (mock("first") >> mock("then")).run("in")
+        (mock("second") >> mock("then")).run("in")
+    page = Page(render(ran(spans, mock("third") >> mock("then"))))
     assert [tag for tag, _ in page.tags].count("svg") >= 2
 
 

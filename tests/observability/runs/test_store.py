@@ -74,6 +74,17 @@ def test_many_runs_are_all_read(path: Path) -> None:
     assert numbers(store) == [*range(250, 0, -1)]
 
 
+def test_a_run_can_be_forgotten(path: Path) -> None:
+    store = RunStore(path, now=lambda: 0)
+    store.forget("0")
+    assert not path.exists()
+    store.add([*run(1, steps=2), *run(2)])
+    store.forget(f"{1:032x}")
+    assert numbers(store) == [2]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM spans").fetchone() == (1,)
+
+
 def test_a_run_is_found_by_the_beginning_of_its_id(path: Path) -> None:
     store = RunStore(path, now=lambda: 0)
     store.add([span("a", trace="abc1"), span("b", trace="abd2", begun=5)])

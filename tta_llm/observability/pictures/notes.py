@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tta_llm.observability import names
-from tta_llm.observability.pictures.words import dollars_told, seconds_told
 from tta_llm.observability.runs import EventRecord, SpanNode, SpanRecord
+from tta_llm.observability.runs.wording import dollars_told, seconds_told
 
 __all__ = ["event_told", "failure", "happened", "notes"]
 

@@ -13,8 +13,9 @@ from tta_llm.observability.pictures.notes import failure
 from tta_llm.observability.pictures.page_style import PAGE_STYLE
 from tta_llm.observability.pictures.svg import draw_svg
 from tta_llm.observability.pictures.waterfall import waterfall
-from tta_llm.observability.pictures.words import GLYPHS, cost_told, dollars_told, seconds_told
+from tta_llm.observability.pictures.words import GLYPHS
 from tta_llm.observability.runs import Run, SpanNode
+from tta_llm.observability.runs.wording import cost_told, dollars_told, seconds_told
 
 __all__ = ["render"]
 
@@ -62,9 +63,10 @@ def _figures(run: Run) -> Iterator[tuple[str, str]]:
     yield "Began", f"{began:%Y-%m-%d %H:%M:%S} UTC"
     yield "Took", seconds_told(run.seconds)
     yield "Model calls", f"{figures.calls:,}"
-    if figures.calls:
+    if figures.tokens:
         yield "Tokens", f"{figures.input_tokens:,} read, {figures.output_tokens:,} written"
-        yield "Cost", cost_told(figures)
+    if cost := cost_told(figures):
+        yield "Cost", cost
     if saved := figures.cache_saved_usd + figures.route_saved_usd:
         yield "Saved", dollars_told(saved)
     for name in ("retries", "fallbacks", "cache_hits"):
@@ -85,12 +87,15 @@ def _where_it_failed(root: SpanNode) -> str:
 
 
 def _pictures(root: SpanNode) -> str:
-    drawn = [draw_svg(outline, node) for node, outline in islice(_outlines(root), _MOST_PICTURES)]
+    # A workflow of one step tells nothing beside others.
+    several = (each for each in _outlines(root) if each[1].children)
+    shown = list(islice(several, _MOST_PICTURES)) or islice(_outlines(root), 1)
+    drawn = [draw_svg(outline, node) for node, outline in shown]
     if not drawn:
         return ""
     scroll = '<div class="scroll" role="region" aria-label="Picture" tabindex="0">'
-    shown = "".join(f"{scroll}{picture}</div>" for picture in drawn)
-    return f"<section><h2>Workflow</h2>{shown}</section>"
+    framed = "".join(f"{scroll}{picture}</div>" for picture in drawn)
+    return f"<section><h2>Workflow</h2>{framed}</section>"
 
 
 def _outlines(root: SpanNode) -> Iterator[tuple[SpanNode, Outline]]:

@@ -8,8 +8,9 @@ from tta_llm.observability.pictures.contents import attributes_of, messages_of
 from tta_llm.observability.pictures.lettering import escaped
 from tta_llm.observability.pictures.notes import event_told, happened, notes
 from tta_llm.observability.pictures.rows import Row, rows_of
-from tta_llm.observability.pictures.words import GLYPHS, cost_told, seconds_told
+from tta_llm.observability.pictures.words import GLYPHS
 from tta_llm.observability.runs import EventRecord, Run
+from tta_llm.observability.runs.wording import cost_told, seconds_told
 
 __all__ = ["waterfall"]
 

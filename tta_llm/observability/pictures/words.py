@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tta_llm.observability.pictures.matching import Seen, State
 from tta_llm.observability.runs import Figures
+from tta_llm.observability.runs.wording import cost_told, seconds_told
 
-__all__ = ["GLYPHS", "figures_told", "seconds_told", "seen_told"]
+__all__ = ["GLYPHS", "figures_told", "seen_told"]
 
 GLYPHS: dict[State, str] = {
     "done": "✓",
@@ -34,27 +35,3 @@ def figures_told(figures: Figures) -> list[str]:
     """Write the tokens and the dollars, as far as there are any."""
     told = [f"{figures.tokens:,} tokens"] if figures.tokens else []
     return told + ([cost] if (cost := cost_told(figures)) else [])
-
-
-def seconds_told(seconds: float) -> str:
-    """Write how long something took, with what figures are worth it."""
-    if seconds >= 60:
-        minutes, left = divmod(round(seconds), 60)
-        return f"{minutes} min {left:02} s"
-    if seconds >= 0.1:
-        return f"{seconds:.2f} s"
-    return f"{seconds * 1000:.1f} ms" if seconds >= 0.0001 else "<0.1 ms"
-
-
-def dollars_told(amount: float) -> str:
-    """Write an amount, small ones with more places."""
-    if amount >= 1 or not amount:
-        return f"${amount:,.2f}"
-    return f"${amount:.4f}" if amount >= 0.01 else f"${amount:.6f}"
-
-
-def cost_told(figures: Figures) -> str:
-    """Write what calls cost, and how many of them nobody knows the price of."""
-    known = "" if figures.cost_usd is None else dollars_told(figures.cost_usd)
-    unknown = f"{figures.unknown_costs} unpriced" if figures.unknown_costs else ""
-    return " + ".join(filter(None, (known, unknown)))

@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 
 from tta_llm.observability import names
 from tta_llm.observability.runs.figures import Figures
-from tta_llm.observability.runs.reading import Run, SpanNode, SpanRecord
+from tta_llm.observability.runs.reading import Run, SpanNode
+from tta_llm.observability.runs.spans import SpanRecord
 
 __all__ = ["NO_CALL", "CostBy", "costs"]
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import SpanContext, StatusCode, format_span_id, format_trace_id
 
 from tta_llm.observability.runs.opening import store_file
-from tta_llm.observability.runs.reading import EventRecord, SpanRecord
+from tta_llm.observability.runs.spans import EventRecord, SpanRecord
 from tta_llm.observability.runs.store import RunStore
 
 __all__ = ["RunExporter", "RunProcessor"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Figures"]
+__all__ = ["NO_FIGURES", "Figures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +70,7 @@ def _sum(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
         return other if one is None else one
     return one + other
+
+
+NO_FIGURES: Figures = Figures()
+"""Those of a span that used nothing: most do, so it is made once."""

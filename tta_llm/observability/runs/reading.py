@@ -3,131 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
 
-from tta_llm.observability import conventions, names
-from tta_llm.observability.runs.figures import Figures
+from tta_llm.observability import names
+from tta_llm.observability.runs.figures import NO_FIGURES, Figures
+from tta_llm.observability.runs.spans import RunState, SpanRecord
 
-__all__ = ["EventRecord", "Run", "RunState", "SpanNode", "SpanRecord"]
-
-RunState: TypeAlias = Literal["done", "failed", "cancelled", "unfinished"]
-
-_NONE = Figures()
-_HITS = frozenset(names.CACHE_ANSWERS) - {"miss"}
-
-
-@dataclass(frozen=True, slots=True)
-class EventRecord:
-    """Something that happened during a span, such as `tta.retry`."""
-
-    name: str
-    time_ns: int
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class SpanRecord:
-    """One span as it was exported.
-
-    ```python
-    from tta_llm.observability.runs import SpanRecord
-
-    span = SpanRecord("0af7", "b7ad", None, "chat gpt", 0, 2_500_000_000, {"tta.step": "writer"})
-    assert (span.step, span.seconds, span.state) == ("writer", 2.5, "done")
-    ```
-
-    Args:
-        parent_id: None on a run's first span here; that it has a parent in another process, a
-            caller's, is not told.
-        end_ns: Of a span that has not ended: the last that is known of it.
-    """
-
-    trace_id: str
-    span_id: str
-    parent_id: str | None
-    name: str
-    start_ns: int
-    end_ns: int
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    events: tuple[EventRecord, ...] = ()
-    error: bool = False
-    finished: bool = True
-
-    def text(self, attribute: str) -> str:
-        """Give an attribute's text; without it, an empty one."""
-        value = self.attributes.get(attribute)
-        return "" if value is None else str(value)
-
-    def number(self, attribute: str) -> float:
-        """Give an attribute's number; without it, or when it is none, 0."""
-        value = self.attributes.get(attribute)
-        return value if isinstance(value, (int, float)) else 0
-
-    @property
-    def step(self) -> str:
-        """The name of the primitive."""
-        return self.text(names.PRIMITIVE_NAME) or self.name
-
-    @property
-    def seconds(self) -> float:
-        """How long it took, or was seen to take."""
-        return max(0, self.end_ns - self.start_ns) / 1e9
-
-    @property
-    def state(self) -> RunState:
-        """How it ended."""
-        if not self.finished:
-            return "unfinished"
-        if self.error:
-            return "failed"
-        return "cancelled" if self.attributes.get(names.CANCELLED) else "done"
-
-    @property
-    def model(self) -> str:
-        """The model that was asked, when it is a model's or an embedder's call."""
-        return self.text(conventions.MODEL) or self.text(conventions.RESPONSE_MODEL)
-
-    @property
-    def provider(self) -> str:
-        """Whose model it is."""
-        return self.text(conventions.PROVIDER)
-
-    @property
-    def cache(self) -> str:
-        """How a cache answered: `hit`, `stale`, `coalesced`, `miss`, or nothing."""
-        return self.text(names.CACHE)
-
-    @property
-    def figures(self) -> Figures:
-        """What it says of itself, without the spans inside it."""
-        calls = int(bool(self.model))
-        cost = self.attributes.get(names.COST) if calls else None
-        known = cost if isinstance(cost, (int, float)) else None
-        read = int(self.number(conventions.INPUT_TOKENS)) if calls else 0
-        written = int(self.number(conventions.OUTPUT_TOKENS)) if calls else 0
-        # One that failed, or that a model on this machine answered, tells of no tokens.
-        is_unpriced = self._is_unpriced or (known is None and read + written > 0)
-        return Figures(
-            calls,
-            read,
-            written,
-            known,
-            int(is_unpriced),
-            self._count("tta.retry"),
-            self._count("tta.fallback"),
-            int(self.cache in _HITS),
-            self.number(names.SAVED_USD),
-            self.number(names.SAVED_SECONDS),
-            self.number(names.ROUTE_SAVED_USD),
-        )
-
-    @property
-    def _is_unpriced(self) -> bool:
-        return bool(self.attributes.get(names.COST_UNKNOWN))
-
-    def _count(self, event: str) -> int:
-        return sum(each.name == event for each in self.events)
+__all__ = ["Run", "SpanNode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +24,7 @@ class SpanNode:
 
     record: SpanRecord
     children: tuple[SpanNode, ...] = ()
-    figures: Figures = field(default_factory=Figures)
+    figures: Figures = NO_FIGURES
     is_counted: bool = False
 
     def walk(self) -> Iterator[tuple[int, SpanNode]]:
@@ -266,9 +148,12 @@ def _tree(root: SpanRecord, inside: Mapping[str | None, list[SpanRecord]]) -> Sp
 
 
 def _node(record: SpanRecord, children: tuple[SpanNode, ...]) -> SpanNode:
-    below = sum((child.figures for child in children if child.figures != _NONE), _NONE)
+    inner = [child.figures for child in children if child.figures is not NO_FIGURES]
+    below = sum(inner[1:], inner[0]) if inner else NO_FIGURES
     own = record.figures
     is_counted = bool(own.calls) and not below.calls
     if own.calls and not is_counted:
         own = replace(own, calls=0, input_tokens=0, output_tokens=0, cost_usd=None, unknown_costs=0)
-    return SpanNode(record, children, own if below == _NONE else own + below, is_counted)
+    if own is NO_FIGURES or below is NO_FIGURES:
+        return SpanNode(record, children, below if own is NO_FIGURES else own, is_counted)
+    return SpanNode(record, children, own + below, is_counted)

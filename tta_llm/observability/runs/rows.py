@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tta_llm.observability.runs.reading import EventRecord, SpanRecord
+from tta_llm.observability.runs.spans import EventRecord, SpanRecord
 
 __all__ = ["from_row", "to_row"]
 

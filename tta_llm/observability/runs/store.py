@@ -11,8 +11,9 @@ from typing import Any
 
 from tta_llm.errors import TTAError
 from tta_llm.observability.runs.opening import opened, store_file
-from tta_llm.observability.runs.reading import Run, SpanRecord
+from tta_llm.observability.runs.reading import Run
 from tta_llm.observability.runs.rows import from_row, to_row
+from tta_llm.observability.runs.spans import SpanRecord
 
 __all__ = ["RunStore"]
 
@@ -141,6 +142,16 @@ class RunStore:
             raise LookupError(f"no run begins with {wanted!r}; `tta trace` lists those there are")
         return found[0]
 
+    def forget(self, trace_id: str) -> None:
+        """Drop a run, given its whole id, if it is there.
+
+        Raises:
+            TTAError: The file can't be used.
+        """
+        with opened(self.path, wait_seconds=self._wait, make=False) as connection:
+            if connection is not None:
+                _drop(connection, trace_id)
+
     def _rows(self, query: str, *values: object) -> list[Any]:
         with opened(self.path, wait_seconds=self._wait, make=False) as connection:
             return [] if connection is None else connection.execute(query, values).fetchall()
@@ -197,9 +208,13 @@ class RunStore:
             is_full = is_full and _bytes_used(connection) > self._max_bytes * _KEPT
             if begun >= oldest and not is_full:
                 return
-            with _transaction(connection):
-                connection.execute("DELETE FROM spans WHERE trace_id = ?", (trace_id,))
-                connection.execute("DELETE FROM runs WHERE trace_id = ?", (trace_id,))
+            _drop(connection, trace_id)
+
+
+def _drop(connection: sqlite3.Connection, trace_id: str) -> None:
+    with _transaction(connection):
+        connection.execute("DELETE FROM spans WHERE trace_id = ?", (trace_id,))
+        connection.execute("DELETE FROM runs WHERE trace_id = ?", (trace_id,))
 
 
 def _grouped(rows: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
