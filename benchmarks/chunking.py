@@ -136,7 +136,7 @@ def cuts(documents: list[Document]) -> Iterator[tuple[str, list[Chunk]]]:
 def megabytes_a_second(documents: list[Document]) -> tuple[float, float]:
     """Give the best and the median rate of cutting documents."""
     seconds = []
-    for _ in range(5):
+    for _ in range(7):
         begun = time.process_time()
         for document in documents:
             Chunker().split(document)

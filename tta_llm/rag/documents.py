@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-__all__ = ["Chunk", "Document", "Heading", "Kind", "Metadata", "Span", "make_chunk"]
+__all__ = ["Chunk", "Document", "Heading", "Kind", "Metadata", "Span"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -163,15 +163,15 @@ class Chunk:
 
 
 def _maker(cls: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Make objects of a frozen dataclass with slots from all of its fields, in order."""
+    """Make objects of a frozen dataclass with slots by way of one that is not frozen."""
     kind = cast("Any", cls)
-    setters = [getattr(kind, each.name).__set__ for each in fields(kind)]
+    shape = [(each.name, each.type) for each in fields(kind)]
+    thawed = make_dataclass(f"_{kind.__name__}", shape, slots=True)
 
-    def make(*values: _P.args, **_: _P.kwargs) -> _T:
-        made: _T = object.__new__(kind)
-        for setter, value in zip(setters, values, strict=True):
-            setter(made, value)
-        return made
+    def make(*values: _P.args, **named: _P.kwargs) -> _T:
+        made = thawed(*values, **named)
+        made.__class__ = kind
+        return cast("_T", made)
 
     return make
 
@@ -193,5 +193,8 @@ def describe_location(
 
 def search_text(title: str, headings: tuple[str, ...], text: str) -> str:
     """Put the names of what a piece stands in before it, each once."""
-    names = [name for name in dict.fromkeys((title, *headings)) if name and name not in text]
-    return "\n".join([" / ".join(names), text]) if names else text
+    names = ""
+    for name in dict.fromkeys((title, *headings)):
+        if name and name not in text:
+            names = f"{names} / {name}" if names else name
+    return f"{names}\n{text}" if names else text
