@@ -1,12 +1,12 @@
 """How much of the marked answers the chunks that are found hold, and how fast text is cut.
 
-    python -m benchmarks.chunking --data DIR
+    python -m benchmarks.chunking --data DIR [--speed]
 
 DIR holds `questions_df.csv` and `corpora/` of the data of "Evaluating chunking" (Smith and
 Troynikov, 2024). BM25 gives the first 5 chunks of all corpora together. Larger chunks buy recall
 with precision, so recall is also given for the number of chunks that hold 3,700 characters on
 average. Intervals are 95 %, by bootstrap of the questions. LangChain's recursive splitter is
-compared where langchain-text-splitters is installed.
+compared where langchain-text-splitters is installed. With `--speed` only the rates are printed.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def cuts(documents: list[Document]) -> Iterator[tuple[str, list[Chunk]]]:
 def megabytes_a_second(documents: list[Document]) -> tuple[float, float]:
     """Give the best and the median rate of cutting documents."""
     seconds = []
-    for _ in range(5):
+    for _ in range(7):
         begun = time.process_time()
         for document in documents:
             Chunker().split(document)
@@ -158,7 +158,18 @@ def main() -> None:
     """Print the table and the rates."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    documents, questions = load(parser.parse_args().data)
+    parser.add_argument("--speed", action="store_true", help="print the rates only")
+    given = parser.parse_args()
+    documents, questions = load(given.data)
+    if not given.speed:
+        compare(documents, questions)
+    for name, texts in texts_to_time(documents):
+        best, median = megabytes_a_second(texts)
+        print(f"{name}: {best:.1f} MB/s at best, {median:.1f} at the median")
+
+
+def compare(documents: list[Document], questions: list[Question]) -> None:
+    """Print the table."""
     print(f"| cut | recall of the first 5 | precision | IoU | characters | at {CHARACTERS} |")
     print("| --- | --- | --- | --- | --- | --- |")
     ours, theirs = None, None
@@ -171,9 +182,6 @@ def main() -> None:
         gains = at_equal_characters(ours) - at_equal_characters(theirs)
         low, high = interval(gains.tolist())
         print(f"the default against the first row: {gains.mean():+.3f} ({low:+.3f} to {high:+.3f})")
-    for name, texts in texts_to_time(documents):
-        best, median = megabytes_a_second(texts)
-        print(f"{name}: {best:.1f} MB/s at best, {median:.1f} at the median")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tta_llm.rag.chunking.seams import Cutter
 from tta_llm.rag.chunking.sections import Section, group_sections, sections_of
 from tta_llm.rag.chunking.sentences import split_sentences
 from tta_llm.rag.chunking.tokens import count_tokens
-from tta_llm.rag.documents import Chunk, Document, Span, search_text
+from tta_llm.rag.documents import Chunk, Document, Span, make_chunk, search_text
 
 __all__ = ["Chunker", "count_tokens", "split_sentences"]
 
@@ -84,13 +84,13 @@ class Chunker:
         cutter, turns = Cutter(document), dict[str, int]()
         for section, stretch, parent in self._stretches(document, cutter):
             floor, headings = stretch.start, section.headings
-            for start, end in cutter.cut(stretch, self.tokens - self.overlap):
-                begin = cutter.sentences_before(start, floor, self.overlap)
-                span = Span(begin, end)
+            for piece in cutter.cut(stretch, self.tokens - self.overlap):
+                begin = cutter.sentences_before(piece.start, floor, self.overlap)
+                span = piece if begin == piece.start else Span(begin, piece.end)
                 around = parent if parent != span else None
                 context = self._context(cutter, begin, stretch.start)
                 yield _chunk(document, headings, span, parent=around, context=context, turns=turns)
-                floor = start
+                floor = piece.start
 
     def _stretches(
         self, document: Document, cutter: Cutter
@@ -112,12 +112,14 @@ class Chunker:
                 yield from ((section, section.span, parent) for section in group)
 
     def _context(self, cutter: Cutter, start: int, floor: int) -> str:
+        if cutter.kind in _NO_PROSE:
+            return ""
         block = cutter.block_at(start)
         if block and block.is_table:
             header = Span(block.start, cutter.text.find("\n", block.start))
             fits = cutter.tokens.count(*header) <= self.tokens // 4
             return cutter.text[slice(*header)] if fits else ""
-        if block or cutter.kind in _NO_PROSE:
+        if block:
             return ""
         begin = cutter.sentences_before(start, floor, self.context)
         return cutter.text[begin:start].strip()
@@ -138,7 +140,7 @@ def _chunk(
     content = search_text(document.title, headings, f"{context}\n{text}" if context else text)
     turns[content] = turn = turns.get(content, 0) + 1
     name = f"{document.path}\0{content}\0{turn}".encode("utf-8", "surrogatepass")
-    return Chunk(
+    return make_chunk(
         hashlib.sha256(name).hexdigest()[:32],
         document.path,
         document.title,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -79,14 +78,13 @@ class Cutter:
 
         A block that is kept whole may make a piece a quarter longer.
         """
-        end = stretch.start
-        while found := _INK.search(self.text, end, stretch.end):
+        text, (end, last) = self.text, stretch
+        while end < last and (found := _INK.search(text, end, last)):
             start = found.start()
             place = self.tokens.place(start)
             stop = self.tokens.at(place + limit)
-            end = stretch.end if stop >= stretch.end else self._seam(start, place, limit)
-            end = min(end, stretch.end)
-            yield Span(start, start + len(self.text[start:end].rstrip()))
+            end = last if stop >= last else min(self._seam(start, place, stop, limit), last)
+            yield Span(start, start + len(text[start:end].rstrip()))
 
     def block_at(self, offset: int) -> Block | None:
         """The block that begins before a place and ends behind it."""
@@ -106,10 +104,10 @@ class Cutter:
         ends = sentence_ends(self.text, self.tokens.at(first - 1), start)
         return self.tokens.after(next(ends, start), 0)
 
-    def _seam(self, start: int, place: int, limit: int) -> int:
+    def _seam(self, start: int, place: int, stop: int, limit: int) -> int:
         """The best end of a piece that begins at the piece of a word at that place."""
         at = self.tokens.at
-        seams, floor, stop = self._seams, start, at(place + limit)
+        seams, floor = self._seams, start
         if block := self.block_at(stop):
             if block.start >= at(place + limit // 4):
                 return block.start
@@ -137,8 +135,8 @@ def _blocks(document: Document) -> Iterator[Block]:
 def _fences(text: str) -> Iterator[Block]:
     """Yield the blocks of code; one that is never closed ends with the text."""
     start, mark = 0, ""
-    marks = (fence.finditer(text) for fence in _FENCES)
-    for found in heapq.merge(*marks, key=re.Match.start):
+    marks = (found for fence in _FENCES for found in fence.finditer(text))
+    for found in sorted(marks, key=re.Match.start):
         line = text.rfind("\n", 0, found.start()) + 1
         if found.start() > line + 3 or text[line : found.start()].strip(" "):
             continue

@@ -27,7 +27,7 @@ class Section(NamedTuple):
     @property
     def headings(self) -> tuple[str, ...]:
         """The names of the headings, the outermost first."""
-        return tuple(heading.text for heading in self.path)
+        return tuple([heading.text for heading in self.path])
 
 
 def sections_of(document: Document) -> Iterator[Section]:

@@ -85,7 +85,10 @@ def _starts(text: str) -> _Offsets:
     begins[0] = True
     begins[1:] |= kinds[1:] != kinds[:-1]
     runs = np.flatnonzero(begins)
-    begins[_later_pieces(runs, np.diff(runs, append=len(kinds)), kinds[runs])] = True
+    lengths = np.empty_like(runs)
+    np.subtract(runs[1:], runs[:-1], out=lengths[:-1])
+    lengths[-1] = len(kinds) - runs[-1]
+    begins[_later_pieces(runs, lengths, kinds[runs])] = True
     begins &= kinds != _BLANK
     return np.flatnonzero(begins)
 
