@@ -18,7 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from tests.observability.recorder import Spans
 from tta_llm import RouterPrimitive, WorkflowContext, WorkflowPrimitive, step
-from tta_llm.observability import telemetry, tell, tell_cache, tell_choice
+from tta_llm.observability import tell, tell_cache, tell_choice
+from tta_llm.observability.telemetry import telemetry
 from tta_llm.testing import FakeChatModel
 
 shout = step(str.strip, name="strip") >> step(str.upper, name="upper")
