@@ -15,6 +15,7 @@ from tta_llm.rag.documents import Chunk
 from tta_llm.rag.index.database import Database
 from tta_llm.rag.index.entries import Changes, Entry, Record, digest_of, join, pack, unpack
 from tta_llm.rag.index.lexical import terms
+from tta_llm.rag.index.recent import Recent
 
 __all__ = ["Catalog"]
 
@@ -35,6 +36,7 @@ class Catalog:
     def __init__(self, file: Path | None = None, *, language: str = "english") -> None:
         self.language = language
         self._database = Database(file)
+        self._read: Recent[Chunk] = Recent()
 
     @property
     def embedder(self) -> str | None:
@@ -120,12 +122,24 @@ class Catalog:
             database.execute("UPDATE documents SET fingerprint = '' WHERE path = ?", [path])
 
     def chunks(self, ids: Collection[str]) -> dict[str, Chunk]:
-        """The chunks that are there, by their ids."""
+        """The chunks that are there, by their ids; others get the same ones, so alter nothing."""
+        # Locked, so that the other search of a question waits for the texts that both have found.
+        with self._database.lock:
+            # Seen before the chunks are read: what changes in between is read again.
+            version = self.version
+            found = self._read.at(version, ids)
+            if missing := [each for each in ids if each not in found]:
+                new = self._unpacked(missing)
+                self._read.keep(version, new)
+                found |= new
+        return found
+
+    def _unpacked(self, ids: Sequence[str]) -> dict[str, Chunk]:
         rows = self._database.rows(
             "SELECT c.id, d.path, c.text, c.start, c.about, d.metadata FROM chunks c"
             " JOIN documents d ON d.number = c.document"
             " WHERE c.id IN (SELECT value FROM json_each(?))",
-            [json.dumps(list(ids))],
+            [json.dumps(ids)],
         )
         return {row[0]: unpack(row) for row in rows}
 
