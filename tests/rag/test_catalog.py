@@ -1,14 +1,16 @@
-"""What a catalog has read it keeps as long as nothing changes, whoever changes it."""
+"""What a catalog has read it keeps until something changes, and it never writes for nobody."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tta_llm.rag import Chunk, Document
+from tta_llm.errors import TTAError
+from tta_llm.rag import Chunk, Document, Index
 from tta_llm.rag.index.catalog import Catalog
 from tta_llm.rag.index.entries import Entry
 
@@ -72,3 +74,30 @@ def test_of_very_many_chunks_the_last_ones_are_kept(catalogs: tuple[Catalog, Cat
     assert ours.chunks(["2999"])["2999"] is every["2999"]
     again = ours.chunks(["0"])["0"]
     assert (again == every["0"], again is every["0"]) == (True, False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there an open file can't be deleted")
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_nothing_is_written_to_a_file_that_was_deleted(tmp_path: Path, *, made_anew: bool) -> None:
+    file = tmp_path / "catalog.sqlite3"
+    with closing(Catalog(file)) as catalog:
+        catalog.put([entry("one")])
+        kept = file.rename(tmp_path / "elsewhere.sqlite3")
+        if made_anew:
+            Catalog(file).close()
+        for use in (catalog.records, lambda: catalog.put([entry("three")])):
+            with pytest.raises(TTAError, match="deleted while it was open; open the index anew"):
+                use()
+    assert kept.exists()
+
+
+def test_an_index_that_can_only_be_read_is_named_and_nobody_is_told_to_delete_it(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "index"
+    folder.mkdir(mode=0o500)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this account may write anywhere")
+    with pytest.raises(TTAError, match="may not be written to") as caught:
+        Index.open(folder)
+    assert "delete" not in str(caught.value)

@@ -92,7 +92,8 @@ class Counting(Embedder):
     async def _embed(self, texts: Sequence[str], context: WorkflowContext) -> Vectors:
         counts = [(1 + text.count("near"), 1 + text.count("far")) for text in texts]
         rows = np.array(counts, np.float32)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        norms: Vectors = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / norms
 
 
 @pytest.mark.parametrize("better", ["a.txt", "b.txt"])

@@ -68,6 +68,7 @@ class Database:
             raise TTAError(
                 f"{file} is no index of this version ({error}); delete its folder to begin anew"
             ) from error
+        self._file, self._number = file, None if file is None else file.stat().st_ino
 
     def rows(self, question: str, values: Sequence[object] = ()) -> list[Any]:
         """Give all rows that answer a question."""
@@ -76,7 +77,13 @@ class Database:
 
     @contextmanager
     def transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
-        """Carry out all or nothing, with nobody in between."""
+        """Carry out all or nothing, with nobody in between.
+
+        Raises:
+            TTAError: Somebody has deleted the file, so that what is written now would be lost.
+        """
+        if self._file is not None and not _is_there(self._file, self._number):
+            raise TTAError(f"{self._file} was deleted while it was open; open the index anew")
         with self.lock:
             self._connection.execute(f"BEGIN {kind}")
             try:
@@ -90,3 +97,10 @@ class Database:
         """Close it; closing twice is no error."""
         with self.lock:
             self._connection.close()
+
+
+def _is_there(file: Path, number: int | None) -> bool:
+    try:
+        return file.stat().st_ino == number
+    except FileNotFoundError:
+        return False
