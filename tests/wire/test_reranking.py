@@ -306,5 +306,11 @@ def test_a_missing_key_is_told_with_its_variable(kind: type[RemoteRerankModel]) 
         kind("r")
 
 
+@pytest.mark.parametrize("kind", [CohereRerankModel, VoyageRerankModel])
+def test_an_argument_that_does_not_exist_is_refused(kind: Callable[..., RemoteRerankModel]) -> None:
+    with pytest.raises(TypeError, match="api_kye"):
+        kind("r", api_key=CANARY, api_kye="")
+
+
 def test_a_request_shows_no_contents() -> None:
     assert repr(ASKED) == "RerankRequest(3 texts)"
