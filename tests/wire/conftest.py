@@ -9,11 +9,12 @@ from opentelemetry import trace
 
 from tests.observability.recorder import Spans
 from tests.wire import claude as claude_wire
+from tests.wire.faults import CANARY
 from tests.wire.server import Server, hello, running
 from tta_llm.core import WorkflowContext
 from tta_llm.providers import AnthropicChatModel, OpenAIChatModel
 
-CANARY = "sk-canary-3f9a1c77d2"
+__all__ = ["CANARY"]
 
 
 @pytest.fixture(autouse=True)
