@@ -26,6 +26,7 @@ from tta_llm.messages import ChatInput, ChatResponse, collect
 
 Fault = Callable[[Exchange], Awaitable[None]]
 Row: TypeAlias = tuple[str, Fault, type[ProviderError]]
+Case: TypeAlias = tuple[str, Fault, type[ProviderError], bool]
 CANARY = "sk-canary-3f9a1c77d2"
 HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
 
@@ -157,16 +158,23 @@ ANYWHERE: list[Row] = [
 ]
 
 
-def matrix(both: Iterable[Row], plain: Iterable[Row], streamed: Iterable[Row]) -> Any:
-    """Have a test called with `fault`, `error` and `streamed` for what fails in each way."""
-    both = [*ANYWHERE, *both]
-    ways = (("plain", [*both, *plain]), ("streamed", [*both, *streamed]))
-    rows = [
-        pytest.param(fault, error, way == "streamed", id=f"{name}, {way}")
-        for way, faults in ways
-        for name, fault, error in faults
-    ]
-    return pytest.mark.parametrize(("fault", "error", "streamed"), rows)
+def matrix(both: Iterable[Row], plain: Iterable[Row], streamed: Iterable[Row]) -> list[Case]:
+    """Give what fails in each way, with what fails everywhere."""
+    rows = [(*fault, way) for fault in (*ANYWHERE, *both) for way in (False, True)]
+    return [*rows, *((*fault, False) for fault in plain), *((*fault, True) for fault in streamed)]
+
+
+def each_of(cases: Iterable[Case]) -> pytest.MarkDecorator:
+    """Have a test called with `fault`, `error` and `streamed`."""
+    return pytest.mark.parametrize(
+        ("fault", "error", "streamed"),
+        [
+            pytest.param(
+                fault, error, streamed, id=f"{name}, {'streamed' if streamed else 'plain'}"
+            )
+            for name, fault, error, streamed in cases
+        ],
+    )
 
 
 async def check_failure(

@@ -12,8 +12,8 @@ import anthropic
 import pytest
 
 from tests.wire.claude import HELLO, TEXT, block, end, hello, message, start, stream, text
-from tests.wire.conftest import CANARY
 from tests.wire.faults import (
+    CANARY,
     Fault,
     Row,
     ask_model,
@@ -23,6 +23,7 @@ from tests.wire.faults import (
     close,
     drip,
     drip_bytes,
+    each_of,
     half_close,
     hang,
     matrix,
@@ -193,7 +194,10 @@ STREAMED: list[Row] = [
 ]
 
 
-@matrix(BOTH, PLAIN, STREAMED)
+MATRIX = matrix(BOTH, PLAIN, STREAMED)
+
+
+@each_of(MATRIX)
 async def test_each_fault_gives_its_error(
     server: Server,
     claude: AnthropicChatModel,

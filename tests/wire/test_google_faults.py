@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.wire import gemini
-from tests.wire.conftest import CANARY
 from tests.wire.faults import (
+    CANARY,
     Fault,
     Row,
     ask_model,
@@ -23,6 +23,7 @@ from tests.wire.faults import (
     close,
     drip,
     drip_bytes,
+    each_of,
     half_close,
     hang,
     matrix,
@@ -188,7 +189,10 @@ STREAMED: list[Row] = [
 ANSWERED: list[Row] = [(name, gemini.replies(body), kind) for name, body, kind in ANSWERS]
 
 
-@matrix([*BOTH, *ANSWERED], [], STREAMED)
+MATRIX = matrix([*BOTH, *ANSWERED], [], STREAMED)
+
+
+@each_of(MATRIX)
 async def test_each_fault_gives_its_error(
     server: Server,
     model: GoogleChatModel,

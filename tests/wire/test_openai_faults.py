@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.wire.conftest import CANARY
 from tests.wire.faults import (
+    CANARY,
     Fault,
     Row,
     ask_model,
@@ -19,6 +19,7 @@ from tests.wire.faults import (
     check_failure,
     close,
     drip,
+    each_of,
     half_close,
     hang,
     matrix,
@@ -155,7 +156,10 @@ STREAMED: list[Row] = [
 ]
 
 
-@matrix(BOTH, PLAIN, STREAMED)
+MATRIX = matrix(BOTH, PLAIN, STREAMED)
+
+
+@each_of(MATRIX)
 async def test_each_fault_gives_its_error(
     server: Server,
     model: OpenAIChatModel,
