@@ -7,16 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.cli.server import Server
 from tta_llm.cli import main
 from tta_llm.cli.app import app
 from tta_llm.cli.output import plain
@@ -123,53 +121,6 @@ def test_version_and_help() -> None:
     assert runner.invoke(app, ["--version"]).output.startswith("tta ")
     help_text = runner.invoke(app, ["ask", "--help"]).output
     assert "Exit codes" in help_text
-
-
-class Server(BaseHTTPRequestHandler):
-    """Speaks as much of OpenAI's protocol as one answer needs."""
-
-    asked: ClassVar[list[dict[str, Any]]] = []
-    models: ClassVar[list[str]] = ["smollm:135m", "another"]
-
-    def do_GET(self) -> None:
-        self.reply({"object": "list", "data": [{"id": name} for name in self.models]})
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.asked.append(asked)
-        message = {"role": "assistant", "content": "Nine hours [1]. Or ten [7]."}
-        answer = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": asked["model"],
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18},
-        }
-        self.reply(answer)
-
-    def reply(self, answer: dict[str, Any]) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    pytest.importorskip("openai")
-    served = HTTPServer(("127.0.0.1", 0), Server)
-    thread = threading.Thread(target=served.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{served.server_port}/v1"
-    served.shutdown()
-    served.server_close()
-    thread.join()
 
 
 def test_a_model_on_any_server_answers_with_citations(tta: Run, docs: Path, server: str) -> None:

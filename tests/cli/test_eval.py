@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.cli.server import Server
 from tta_llm.cli.documents import Documents
 from tta_llm.cli.eval import evaluate
 from tta_llm.cli.exits import UsageError
@@ -113,6 +114,7 @@ def options(cases: Path, docs: Path, tmp_path: Path) -> EvalOptions:
         documents=Documents(docs, tmp_path / "index"),
         model="none",
         judge="none",
+        base_url=None,
         k=10,
         top_k=6,
         save=None,
@@ -155,6 +157,18 @@ def test_a_source_that_is_no_document_is_named_once(tta: Run, cases: Path) -> No
     assert (code, err.count("\n")) == (0, 1)
     assert err.startswith("there is no document 'lmap.md' in ")
     assert rows(out)["recall@10"] == ["2", "0.500"]
+
+
+def test_model_and_judge_may_be_on_a_server_of_ones_own(tta: Run, server: str) -> None:
+    code, _, err = tta("--model", "llama3:8b", "--judge", "judge:1b", "--base-url", server)
+    assert code == 0, err
+    assert {each["model"] for each in Server.asked} == {"llama3:8b", "judge:1b"}
+
+
+def test_a_server_alone_answers_with_the_first_of_its_models(tta: Run, server: str) -> None:
+    code, _, err = tta("--base-url", server)
+    assert code == 0, err
+    assert {each["model"] for each in Server.asked} == {"smollm:135m"}
 
 
 def test_help_tells_the_exit_codes() -> None:

@@ -1,23 +1,30 @@
-"""Of what a search found, the hits that cover the question come first."""
+"""Of what a search found, what covers the question and stands among what is near it is first."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tta_llm import WorkflowContext
+from tta_llm.providers import Embedder
 from tta_llm.providers.minilm import MiniLM
 from tta_llm.rag import (
+    Chunker,
     Document,
     EmbedQuery,
     Index,
     IngestDocuments,
+    NumpyStore,
     RerankResults,
     SearchResult,
+    SearchVectors,
     hybrid_search,
 )
+from tta_llm.rag.stores.store import Vectors
 from tta_llm.testing import FakeEmbedder
 
 
@@ -74,6 +81,70 @@ async def test_a_chunk_is_judged_with_the_chunks_beside_it() -> None:
     inner = starts[1:-1]
     assert inner
     assert beside == {each: 3 if each in inner else 2 for each in starts}
+
+
+class Counting(Embedder):
+    """Looks how often two words stand in a text."""
+
+    def __init__(self) -> None:
+        super().__init__(model="counting", dimensions=2, batch_size=100)
+
+    async def _embed(self, texts: Sequence[str], context: WorkflowContext) -> Vectors:
+        counts = [(1 + text.count("near"), 1 + text.count("far")) for text in texts]
+        rows = np.array(counts, np.float32)
+        norms: Vectors = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / norms
+
+
+@pytest.mark.parametrize("better", ["a.txt", "b.txt"])
+async def test_of_two_alike_the_one_among_what_is_near_the_question_is_first(better: str) -> None:
+    def document(path: str) -> Document:
+        word = "near" if path == better else "far"
+        parts = (f"{each} " * 150 for each in (word, "lamp", word))
+        return Document(path, "", "\n\n".join(parts), "text")
+
+    async with Index(Counting()) as index:
+        ingest = IngestDocuments(index, chunker=Chunker(context=0))
+        await ingest.execute([document("a.txt"), document("b.txt")], WorkflowContext())
+        query = await EmbedQuery(index).execute("near lamp", WorkflowContext())
+        found = await SearchVectors(index).execute(query, WorkflowContext())
+        alike = [replace(hit, score=1.0) for hit in found.hits if "lamp" in hit.chunk.text]
+        ranked = await RerankResults(index).execute(
+            SearchResult(query, tuple(alike)), WorkflowContext()
+        )
+    assert [hit.coverage for hit in ranked.hits] == [ranked.hits[0].coverage] * 2
+    assert [hit.chunk.path == better for hit in ranked.hits] == [True, False]
+
+
+class Asked(NumpyStore):
+    """Notes which vectors are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[Sequence[str]] = []
+
+    async def vectors(self, namespace: str, ids: Sequence[str]) -> dict[str, Vectors]:
+        self.read.append(ids)
+        return await super().vectors(namespace, ids)
+
+
+async def test_vectors_are_read_once_until_something_changes() -> None:
+    store = Asked()
+    async with Index(FakeEmbedder(), store) as index:
+        text = "\n\n".join(f"{word} " * 150 for word in ("one", "two", "three"))
+        ingest, context = IngestDocuments(index, prune=False), WorkflowContext()
+        await ingest.execute([Document("story.txt", "", text, "text")], context)
+        namespace = index.namespace("default")
+        ids = await store.ids("default")
+        before = await namespace.surroundings(ids)
+        store.read.clear()
+        again = await namespace.surroundings(ids)
+        assert not store.read
+        assert all(np.array_equal(again[each], before[each]) for each in ids)
+        await ingest.execute([Document("other.txt", "", "four", "text")], context)
+        store.read.clear()
+        await namespace.surroundings(ids)
+        assert set(store.read[0]) == ids
 
 
 async def test_nothing_found_stays_nothing() -> None:

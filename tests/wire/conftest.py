@@ -3,17 +3,18 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry import trace
 
 from tests.observability.recorder import Spans
 from tests.wire import claude as claude_wire
+from tests.wire.faults import CANARY
+from tests.wire.making import closing
 from tests.wire.server import Server, hello, running
 from tta_llm.core import WorkflowContext
 from tta_llm.providers import AnthropicChatModel, OpenAIChatModel
-
-CANARY = "sk-canary-3f9a1c77d2"
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +42,12 @@ async def server() -> AsyncIterator[Server]:
 @pytest.fixture
 async def ask(server: Server) -> AsyncIterator[Callable[..., OpenAIChatModel]]:
     """Make models that talk to the server, and close them after the test."""
-    made: list[OpenAIChatModel] = []
 
-    def make(**arguments: object) -> OpenAIChatModel:
-        model = OpenAIChatModel("gpt-test", api_key=CANARY, base_url=server.base_url, **arguments)  # type: ignore[arg-type]
-        made.append(model)
-        return model
+    def make(**arguments: Any) -> OpenAIChatModel:
+        return OpenAIChatModel("gpt-test", api_key=CANARY, base_url=server.base_url, **arguments)
 
-    yield make
-    for model in made:
-        await model.aclose()
+    async with closing(make) as ask:
+        yield ask
 
 
 @pytest.fixture
@@ -62,16 +59,12 @@ async def model(ask: Callable[..., OpenAIChatModel]) -> OpenAIChatModel:
 async def ask_claude(server: Server) -> AsyncIterator[Callable[..., AnthropicChatModel]]:
     """Make models of Anthropic that talk to the server, and close them after the test."""
     server.handler = claude_wire.hello
-    made: list[AnthropicChatModel] = []
 
-    def make(model: str = "claude-test", **arguments: object) -> AnthropicChatModel:
-        own = AnthropicChatModel(model, api_key=CANARY, base_url=server.root, **arguments)  # type: ignore[arg-type]
-        made.append(own)
-        return own
+    def make(model: str = "claude-test", **arguments: Any) -> AnthropicChatModel:
+        return AnthropicChatModel(model, api_key=CANARY, base_url=server.root, **arguments)
 
-    yield make
-    for model in made:
-        await model.aclose()
+    async with closing(make) as ask:
+        yield ask
 
 
 @pytest.fixture

@@ -5,14 +5,29 @@ from __future__ import annotations
 import asyncio
 import functools
 import gzip
-from collections.abc import Awaitable, Callable
-from typing import Any
+import traceback
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias
 
-from tests.wire.server import Exchange
+import pytest
+
+from tests.wire.server import Exchange, Server
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
+from tta_llm.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    InvalidResponseError,
+    OverloadedError,
+    ProviderError,
+    ServerError,
+)
 from tta_llm.messages import ChatInput, ChatResponse, collect
 
 Fault = Callable[[Exchange], Awaitable[None]]
+Row: TypeAlias = tuple[str, Fault, type[ProviderError]]
+Case: TypeAlias = tuple[str, Fault, type[ProviderError], bool]
+CANARY = "sk-canary-3f9a1c77d2"
 HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
 
 
@@ -122,3 +137,59 @@ async def ask_model(
     if streamed:
         return await collect(model.stream("Hi", context))
     return await model.execute("Hi", context)
+
+
+ANYWHERE: list[Row] = [
+    ("401 bare", page(401, b"", "text/plain"), AuthenticationError),
+    ("404 path", page(404), InvalidRequestError),
+    ("502 empty", page(502, b"", "text/plain"), ServerError),
+    ("503 HTML", page(503), OverloadedError),
+    ("reset", reset, ConnectionFailedError),
+    ("closed", close, ConnectionFailedError),
+    ("reset inside the headers", reset_inside_headers, ConnectionFailedError),
+    ("not HTTP", no_http, ConnectionFailedError),
+    ("redirect", redirect, InvalidRequestError),
+    ("HTML with 200", page(200), InvalidResponseError),
+    ("HTML that says it is JSON", page(200, HTML, "application/json"), InvalidResponseError),
+    ("empty body", page(200, b"", "application/json"), InvalidResponseError),
+    ("broken JSON", page(200, b'{"id": [', "application/json"), InvalidResponseError),
+    ("a list", lambda exchange: exchange.reply([1]), InvalidResponseError),
+    ("no gzip", no_gzip, InvalidResponseError),
+]
+
+
+def matrix(both: Iterable[Row], plain: Iterable[Row], streamed: Iterable[Row]) -> list[Case]:
+    """Give what fails in each way, with what fails everywhere."""
+    rows = [(*fault, way) for fault in (*ANYWHERE, *both) for way in (False, True)]
+    return [*rows, *((*fault, False) for fault in plain), *((*fault, True) for fault in streamed)]
+
+
+def each_of(cases: Iterable[Case]) -> pytest.MarkDecorator:
+    """Have a test called with `fault`, `error` and `streamed`."""
+    return pytest.mark.parametrize(
+        ("fault", "error", "streamed"),
+        [
+            pytest.param(
+                fault, error, streamed, id=f"{name}, {'streamed' if streamed else 'plain'}"
+            )
+            for name, fault, error, streamed in cases
+        ],
+    )
+
+
+async def check_failure(
+    server: Server,
+    model: WorkflowPrimitive[ChatInput, ChatResponse],
+    error: type[ProviderError],
+    *,
+    streamed: bool,
+) -> ProviderError:
+    """Ask once, and make sure that the error is the right one, and says no more than it may."""
+    with pytest.raises(error) as caught:
+        await ask_model(model, WorkflowContext(timeout_seconds=5), streamed=streamed)
+    assert type(caught.value) is error
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+    assert "<html>" not in str(caught.value)
+    posts = [seen for seen in server.seen if seen.method == "POST"]
+    assert len(posts) == 1, "nothing is tried again behind the caller's back"
+    return caught.value

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from tests.wire.conftest import CANARY
+from tests.wire.faults import CANARY
+from tests.wire.making import closing
 from tests.wire.server import Exchange, Handler, Server, running
 from tta_llm.providers import GoogleChatModel
 
@@ -93,15 +94,12 @@ def replies(*chunks: Any) -> Callable[[Exchange], Any]:
 async def models(server: Server) -> AsyncIterator[Make]:
     """Make models that talk to the server, and close them after the block."""
     server.handler = hello
-    made: list[GoogleChatModel] = []
 
     def make(model: str = "gemini-test", **arguments: Any) -> GoogleChatModel:
-        made.append(GoogleChatModel(model, api_key=CANARY, base_url=server.root, **arguments))
-        return made[-1]
+        return GoogleChatModel(model, api_key=CANARY, base_url=server.root, **arguments)
 
-    yield make
-    for model in made:
-        await model.aclose()
+    async with closing(make) as ask:
+        yield ask
 
 
 @contextmanager

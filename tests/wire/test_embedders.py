@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.wire.faults import CANARY
+from tests.wire.making import closing
 from tests.wire.server import Exchange, Server, running
 from tta_llm.core import Budget, WorkflowContext
 from tta_llm.errors import (
@@ -27,7 +29,6 @@ from tta_llm.errors import (
 from tta_llm.providers import OpenAIEmbedder, Price, Timeouts
 from tta_llm.providers.remote_embedder import RemoteEmbedder
 
-CANARY = "sk-canary-51e0b7"
 Make = Callable[..., RemoteEmbedder]
 
 
@@ -61,25 +62,20 @@ async def server() -> AsyncIterator[Server]:
 @pytest.fixture(params=["openai", "google"])
 async def make(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Make]:
     """Make embedders that talk to the server, and close them after the test."""
-    made: list[RemoteEmbedder] = []
 
     def make(**arguments: Any) -> RemoteEmbedder:
         settings = {"api_key": CANARY, "dimensions": 2, **arguments}
         if request.param == "openai":
-            one: RemoteEmbedder = OpenAIEmbedder("e-test", base_url=server.base_url, **settings)
-        else:
-            pytest.importorskip("google.genai")
-            from tta_llm.providers.google_embedder import GoogleEmbedder  # noqa: PLC0415
+            return OpenAIEmbedder("e-test", base_url=server.base_url, **settings)
+        pytest.importorskip("google.genai")
+        from tta_llm.providers.google_embedder import GoogleEmbedder  # noqa: PLC0415
 
-            url = server.base_url.removesuffix("/v1")
-            one = GoogleEmbedder("gemini-embedding-2", base_url=url, **settings)
-        made.append(one)
-        return one
+        url = server.base_url.removesuffix("/v1")
+        return GoogleEmbedder("gemini-embedding-2", base_url=url, **settings)
 
     server.handler = as_openai if request.param == "openai" else as_google
-    yield make
-    for each in made:
-        await each.aclose()
+    async with closing(make) as closed:
+        yield closed
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.wire.conftest import CANARY
 from tests.wire.faults import (
+    CANARY,
     ask_model,
     close,
     hang,
@@ -24,6 +24,7 @@ from tests.wire.faults import (
     reset_inside_headers,
 )
 from tests.wire.gemini import answer, call, chunk, hello, text
+from tests.wire.making import closing
 from tests.wire.server import Exchange, Server, running
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import (
@@ -90,19 +91,14 @@ async def array(exchange: Exchange, *chunks: Any, end: bytes = b"]") -> None:
 @pytest.fixture
 async def ask(server: Server) -> AsyncIterator[Make]:
     server.handler = replies
-    made: list[GoogleGenerativeAIChatModel] = []
 
     def make(**arguments: Any) -> GoogleGenerativeAIChatModel:
-        made.append(
-            GoogleGenerativeAIChatModel(
-                "gemini-test", api_key=CANARY, base_url=server.root, **arguments
-            )
+        return GoogleGenerativeAIChatModel(
+            "gemini-test", api_key=CANARY, base_url=server.root, **arguments
         )
-        return made[-1]
 
-    yield make
-    for model in made:
-        await model.aclose()
+    async with closing(make) as closed:
+        yield closed
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.wire.faults import CANARY
+from tests.wire.making import closing
 from tests.wire.server import Exchange, Server
 from tta_llm.core import Budget, WorkflowContext
 from tta_llm.errors import (
@@ -32,7 +34,6 @@ from tta_llm.providers.voyage import VoyageRerankModel
 from tta_llm.recovery import RetryPrimitive
 
 httpx2 = pytest.importorskip("httpx2")
-CANARY = "sk-canary-77c1aa02"
 Make = Callable[..., RemoteRerankModel]
 ASKED = RerankRequest("Which is longest?", ("a", "bcd", "ef"))
 
@@ -57,18 +58,15 @@ async def as_voyage(exchange: Exchange) -> None:
 @pytest.fixture(params=["cohere", "voyage"])
 async def make(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Make]:
     """Make models that talk to the server, and close them after the test."""
-    made: list[RemoteRerankModel] = []
+    is_cohere = request.param == "cohere"
 
     def make(**arguments: Any) -> RemoteRerankModel:
-        kind = CohereRerankModel if request.param == "cohere" else VoyageRerankModel
-        one = kind("r-test", **({"api_key": CANARY, "base_url": server.base_url} | arguments))
-        made.append(one)
-        return one
+        kind = CohereRerankModel if is_cohere else VoyageRerankModel
+        return kind("r-test", **({"api_key": CANARY, "base_url": server.base_url} | arguments))
 
-    server.handler = as_cohere if request.param == "cohere" else as_voyage
-    yield make
-    for each in made:
-        await each.aclose()
+    server.handler = as_cohere if is_cohere else as_voyage
+    async with closing(make) as closed:
+        yield closed
 
 
 def priced(make: Make, dollars: float) -> RemoteRerankModel:
@@ -304,6 +302,12 @@ async def test_a_client_of_the_users_is_used_and_stays_open() -> None:
 def test_a_missing_key_is_told_with_its_variable(kind: type[RemoteRerankModel]) -> None:
     with pytest.raises(AuthenticationError, match=r"set (CO|VOYAGE)_API_KEY"):
         kind("r")
+
+
+@pytest.mark.parametrize("kind", [CohereRerankModel, VoyageRerankModel])
+def test_an_argument_that_does_not_exist_is_refused(kind: Callable[..., RemoteRerankModel]) -> None:
+    with pytest.raises(TypeError, match="api_kye"):
+        kind("r", api_key=CANARY, api_kye="")
 
 
 def test_a_request_shows_no_contents() -> None:

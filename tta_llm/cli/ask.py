@@ -10,9 +10,10 @@ from typing import Any
 
 from tta_llm.cli.documents import Documents, counts, read_filter, report_fields
 from tta_llm.cli.exits import Exit, UsageError
+from tta_llm.cli.models import model_of
 from tta_llm.cli.output import print_json, print_text
 from tta_llm.core import WorkflowContext
-from tta_llm.providers import ChatModel, OpenAIChatModel, chat_model
+from tta_llm.providers import ChatModel
 from tta_llm.rag.answers.answer import Answer, Citation
 from tta_llm.rag.documents import describe_location
 from tta_llm.rag.ingest.report import IngestReport
@@ -22,7 +23,6 @@ from tta_llm.rag.search.query import Query
 __all__ = ["AskOptions", "run_ask"]
 
 _DEFAULT_MODEL = "openai:gpt-4.1-mini"
-_PROTOCOLS = ("openai:", "anthropic:", "google:")
 _NO_MODEL = (
     "No model was called; what is found is quoted. Set OPENAI_API_KEY, or give "
     "--model openai:NAME, anthropic:NAME or google:NAME with their key set, "
@@ -88,28 +88,10 @@ def run_ask(options: AskOptions) -> int:
 
 
 async def _model(options: AskOptions) -> ChatModel | None:
-    name = options.model or (_DEFAULT_MODEL if os.environ.get("OPENAI_API_KEY") else "none")
-    if options.base_url and options.model is None:
-        name = await _first_model(options.base_url)
-    if name == "none":
-        return None
-    try:
-        if options.base_url:
-            # A server's own names may have colons, such as llama3:8b.
-            name = name if name.startswith(_PROTOCOLS) else f"openai:{name}"
-            return chat_model(name, base_url=options.base_url)
-        return chat_model(name)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-async def _first_model(base_url: str) -> str:
-    """Ask the server for its models: a local one has a single one, as a rule."""
-    async with OpenAIChatModel("unnamed", base_url=base_url) as server:
-        names = await server.model_names()
-    if not names:
-        raise UsageError(f"the server at {base_url} names no model; say which one with --model")
-    return f"openai:{names[0]}"
+    name = options.model
+    if name is None and not options.base_url and os.environ.get("OPENAI_API_KEY"):
+        name = _DEFAULT_MODEL
+    return await model_of(name, options.base_url)
 
 
 async def _ask(options: AskOptions) -> _Outcome:

@@ -27,9 +27,13 @@ def evaluate(
         typer.Option(help="The folder of documents, or one document.", show_default=False),
     ],
     model: Annotated[
-        str,
-        typer.Option(help="Who writes the answers, as in openai:NAME; none quotes the documents."),
-    ] = "none",
+        str | None,
+        typer.Option(
+            help="Who writes the answers, as in openai:NAME. Without it: the first model of the "
+            "server at --base-url, or none, which quotes the documents.",
+            show_default=False,
+        ),
+    ] = None,
     judge: Annotated[
         str,
         typer.Option(
@@ -37,6 +41,14 @@ def evaluate(
             "compares their words."
         ),
     ] = "none",
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="A server that speaks OpenAI's protocol, such as http://localhost:11434/v1, where "
+            "--model and --judge are.",
+            show_default=False,
+        ),
+    ] = None,
     index: Annotated[
         Path | None,
         typer.Option(
@@ -78,6 +90,7 @@ def evaluate(
         documents=Documents(docs, index),
         model=model,
         judge=judge,
+        base_url=base_url,
         k=k,
         top_k=top_k,
         save=save,

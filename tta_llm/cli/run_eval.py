@@ -18,8 +18,9 @@ from rich.table import Table
 
 from tta_llm.cli.documents import Documents
 from tta_llm.cli.exits import Exit, UsageError
+from tta_llm.cli.models import model_of
 from tta_llm.cli.output import plain, print_json, print_text
-from tta_llm.providers import ChatModel, chat_model
+from tta_llm.providers import ChatModel
 from tta_llm.rag.evaluation.answers import evaluate_answers
 from tta_llm.rag.evaluation.cases import EvaluationCase, read_cases
 from tta_llm.rag.evaluation.report import Difference, EvaluationReport
@@ -38,8 +39,9 @@ class EvalOptions:
 
     cases: Path
     documents: Documents
-    model: str
+    model: str | None
     judge: str
+    base_url: str | None
     k: int
     top_k: int
     save: Path | None
@@ -118,8 +120,8 @@ def _before(options: EvalOptions) -> EvaluationReport | None:
 
 async def _evaluate(options: EvalOptions, cases: Sequence[EvaluationCase]) -> EvaluationReport:
     async with AsyncExitStack() as stack:
-        model = await _model(options.model, stack)
-        judge = await _model(options.judge, stack)
+        model = await _model(options.model, options.base_url, stack)
+        judge = await _model(options.judge, options.base_url, stack)
         opened = options.documents.opened(quiet=options.as_json)
         index, taken = await stack.enter_async_context(opened)
         for each in taken.skipped:
@@ -137,14 +139,10 @@ async def _evaluate(options: EvalOptions, cases: Sequence[EvaluationCase]) -> Ev
     return answered.joined(found)
 
 
-async def _model(name: str, stack: AsyncExitStack) -> ChatModel | None:
-    if name == "none":
-        return None
-    try:
-        model = chat_model(name)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    stack.push_async_callback(model.aclose)
+async def _model(name: str | None, base_url: str | None, stack: AsyncExitStack) -> ChatModel | None:
+    model = await model_of(name, base_url)
+    if model is not None:
+        stack.push_async_callback(model.aclose)
     return model
 
 

@@ -25,7 +25,7 @@ from tta_llm.messages import (
 from tta_llm.providers._answers import count_of, string_of
 from tta_llm.providers.anthropic_request import seal
 
-__all__ = ["AnswerReader", "error_words"]
+__all__ = ["AnswerReader"]
 
 JSON: TypeAlias = dict[str, Any]
 
@@ -239,15 +239,3 @@ def _usage(told: JSON) -> Usage:
         cache_write_1h_tokens=min(stored, hourly),
         reasoning_tokens=min(written, thought),
     )
-
-
-def error_words(body: object) -> tuple[str, tuple[str, ...]]:
-    """Read the message and the codes of an error's body, the specific code before the kind."""
-    told = body.get("error", body) if isinstance(body, dict) else body
-    if not isinstance(told, dict):
-        return told if isinstance(told, str) else "", ()
-    details = told.get("details")
-    code = details.get("error_code") if isinstance(details, dict) else None
-    codes = (code, told.get("code"), told.get("type"))
-    message = string_of(told.get("message")) or ""
-    return message, tuple(str(each) for each in codes if each is not None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from tta_llm.providers._answers import string_of
 from tta_llm.providers._connection import Connection
-from tta_llm.providers.anthropic_answer import error_words
 from tta_llm.providers.secret import Secret
 
 __all__ = ["AnthropicConnection"]
@@ -35,7 +35,15 @@ class AnthropicConnection(Connection):
         return make(api_key=self._key.reveal(), base_url=address, **settings)
 
     def _error_words(self, body: object) -> tuple[str, tuple[str, ...]]:
-        return error_words(body)
+        """Read the message and the codes of a body, the specific code before the kind."""
+        told = body.get("error", body) if isinstance(body, dict) else body
+        if not isinstance(told, dict):
+            return told if isinstance(told, str) else "", ()
+        details = told.get("details")
+        code = details.get("error_code") if isinstance(details, dict) else None
+        codes = (code, told.get("code"), told.get("type"))
+        message = string_of(told.get("message")) or ""
+        return message, tuple(str(each) for each in codes if each is not None)
 
     def _injected_key(self, client: Any) -> Secret:
         token = getattr(client, "auth_token", None)

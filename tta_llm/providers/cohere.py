@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from tta_llm.messages import Usage
 from tta_llm.providers._answers import count_of
 from tta_llm.providers.price import Price
-from tta_llm.providers.reranking import RemoteRerankModel, RerankRequest, estimated_input
-from tta_llm.providers.timeouts import Timeouts
-
-if TYPE_CHECKING:
-    from httpx2 import AsyncClient
+from tta_llm.providers.reranking import (
+    RemoteRerankModel,
+    RerankRequest,
+    RerankServer,
+    estimated_input,
+)
 
 __all__ = ["CohereRerankModel"]
 
@@ -28,14 +29,11 @@ class CohereRerankModel(RemoteRerankModel):
 
     Args:
         model: The model, such as `rerank-v5.0-pro`.
-        api_key: The key; `CO_API_KEY` or `COHERE_API_KEY` when missing. A server at a `base_url`
-            may need none.
-        base_url: Where the server is; Cohere when missing.
-        client: An `httpx2.AsyncClient` of yours, used as it is and never closed.
         price_per_search: Dollars for a search unit; without it the cost is unknown.
         max_tokens_per_text: Where longer texts are cut.
-        timeouts: How long one call may take.
-        name: What spans, metrics and drawings call it.
+        server: Where it is, and how it is called: `api_key=`, without which `CO_API_KEY` or
+            `COHERE_API_KEY` is read, `base_url=`, `client=`, `timeouts=` and `name=`, as
+            `RemoteRerankModel` has them.
 
     Raises:
         AuthenticationError: When there is no key.
@@ -60,17 +58,11 @@ class CohereRerankModel(RemoteRerankModel):
         self,
         model: str,
         *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        client: AsyncClient | None = None,
         price_per_search: float | None = None,
         max_tokens_per_text: int | None = None,
-        timeouts: Timeouts | None = None,
-        name: str | None = None,
+        **server: Unpack[RerankServer],
     ) -> None:
-        super().__init__(
-            model, api_key=api_key, base_url=base_url, client=client, timeouts=timeouts, name=name
-        )
+        super().__init__(model, **server)
         self._price_per_search, self._cut_at = price_per_search, max_tokens_per_text
 
     def _fields(self, request: RerankRequest) -> dict[str, Any]:

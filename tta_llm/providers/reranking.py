@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypedDict
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import InvalidRequestError, InvalidResponseError, ProviderError
@@ -18,7 +18,10 @@ from tta_llm.providers.price import Price
 from tta_llm.providers.timeouts import Timeouts, in_time
 from tta_llm.providers.tokens import estimated_tokens
 
-__all__ = ["RemoteRerankModel", "RerankModel", "RerankRequest"]
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+
+__all__ = ["RemoteRerankModel", "RerankModel", "RerankRequest", "RerankServer"]
 
 _MOST_TEXTS = 1000
 
@@ -38,12 +41,23 @@ RerankModel: TypeAlias = WorkflowPrimitive[RerankRequest, Sequence[float]]
 """Any step that gives each text of a request a score, in their order; higher is better."""
 
 
+class RerankServer(TypedDict, total=False):
+    """What every vendor's rerank model takes by name; `RemoteRerankModel` says what each is."""
+
+    api_key: str | None
+    base_url: str | None
+    client: AsyncClient | None
+    timeouts: Timeouts | None
+    name: str | None
+
+
 class RemoteRerankModel(WorkflowPrimitive[RerankRequest, Sequence[float]]):
     """A rerank model behind an API; a vendor's file says what it sends and how it reads the answer.
 
     Args:
         model: The model, as the vendor names it.
-        api_key: The key; the vendor's environment variable when missing.
+        api_key: The key; the vendor's environment variable when missing. A server at a `base_url`
+            may need none.
         base_url: Where the server is; the vendor when missing.
         client: An `httpx2.AsyncClient` of yours, used as it is and never closed.
         timeouts: How long one call may take.
@@ -68,13 +82,14 @@ class RemoteRerankModel(WorkflowPrimitive[RerankRequest, Sequence[float]]):
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        client: Any = None,
+        client: AsyncClient | None = None,
         timeouts: Timeouts | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name or f"{self.provider}:{model}")
         self.model = model
         self.timeouts: Timeouts = Timeouts() if timeouts is None else timeouts
+        self._base_url = base_url
         needed = base_url is None and client is None
         self._server = JsonServer(
             type(self).__name__,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from tta_llm.messages import Usage
 from tta_llm.providers._answers import count_of
 from tta_llm.providers.list_price import list_price
 from tta_llm.providers.price import Price
-from tta_llm.providers.reranking import RemoteRerankModel, RerankRequest, estimated_input
-from tta_llm.providers.timeouts import Timeouts
-
-if TYPE_CHECKING:
-    from httpx2 import AsyncClient
+from tta_llm.providers.reranking import (
+    RemoteRerankModel,
+    RerankRequest,
+    RerankServer,
+    estimated_input,
+)
 
 __all__ = ["VoyageRerankModel"]
 
@@ -25,13 +26,11 @@ class VoyageRerankModel(RemoteRerankModel):
 
     Args:
         model: The model, such as `rerank-2.5` or `rerank-2.5-lite`.
-        api_key: The key; `VOYAGE_API_KEY` when missing. A server at a `base_url` may need none.
-        base_url: Where the server is, up to `/v1`; Voyage when missing.
-        client: An `httpx2.AsyncClient` of yours, used as it is and never closed.
         price: What the tokens cost; the list price when missing, if there is one.
         truncation: Whether what is too long is cut; otherwise it is an error.
-        timeouts: How long one call may take.
-        name: What spans, metrics and drawings call it.
+        server: Where it is, and how it is called: `api_key=`, without which `VOYAGE_API_KEY` is
+            read, `base_url=` up to `/v1`, `client=`, `timeouts=` and `name=`, as
+            `RemoteRerankModel` has them.
 
     Raises:
         AuthenticationError: When there is no key.
@@ -56,18 +55,12 @@ class VoyageRerankModel(RemoteRerankModel):
         self,
         model: str,
         *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        client: AsyncClient | None = None,
         price: Price | None = None,
         truncation: bool = True,
-        timeouts: Timeouts | None = None,
-        name: str | None = None,
+        **server: Unpack[RerankServer],
     ) -> None:
-        super().__init__(
-            model, api_key=api_key, base_url=base_url, client=client, timeouts=timeouts, name=name
-        )
-        self._truncation, self._price, self._base_url = truncation, price, base_url
+        super().__init__(model, **server)
+        self._truncation, self._price = truncation, price
 
     def _fields(self, request: RerankRequest) -> dict[str, Any]:
         return {

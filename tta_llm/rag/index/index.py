@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -116,13 +117,18 @@ class Index:
         Raises:
             MissingExtraError: The store's package is not installed.
             IndexMismatchError: The index there was made with other settings.
-            TTAError: The folder holds something else.
+            TTAError: The folder holds something else, or can only be read.
             ValueError: There is no such store or language.
         """
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
             raise TTAError(f"{str(folder)!r} is no folder: an index needs one of its own")
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise TTAError(
+                f"the index in {str(folder)!r} may not be written to, and a search does that, too: "
+                "allow it, or open a copy"
+            )
         file = folder / "index.json"
         settings = _settings(file, {"store": store, "per": per, "language": language})
         terms((), settings.language)

@@ -11,6 +11,7 @@ from tta_llm.rag.chunking.chunker import Chunker
 from tta_llm.rag.documents import Document, Metadata
 from tta_llm.rag.index.index import Index
 from tta_llm.rag.index.namespace import Namespace
+from tta_llm.rag.ingest.cutting import Cutter
 from tta_llm.rag.ingest.ingestion import Ingestion
 from tta_llm.rag.ingest.locking import exclusive
 from tta_llm.rag.ingest.report import IngestReport, Progress
@@ -83,14 +84,9 @@ class IngestDocuments(WorkflowPrimitive[str | Path | Iterable[Document], IngestR
         namespace = self._index.namespace_of(context)
         async with exclusive(namespace.changing, self._index.lock_file(namespace.name)):
             await self._prepare(namespace)
-            ingestion = Ingestion(
-                namespace,
-                self._index.embedder,
-                self._chunker,
-                context,
-                metadata=self._metadata,
-                tell=self._on_progress,
-            )
+            cutter = Cutter(self._chunker, self._index.language, self._metadata)
+            embedder, tell = self._index.embedder, self._on_progress
+            ingestion = Ingestion(namespace, embedder, cutter, context, tell=tell)
             return await ingestion.run(sources, prune=self._prune)
 
     async def _prepare(self, namespace: Namespace) -> None:

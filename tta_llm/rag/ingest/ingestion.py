@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
@@ -18,11 +14,11 @@ from tta_llm.core import WorkflowContext
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import DocumentError
 from tta_llm.providers.embedder import Embedder
-from tta_llm.rag.chunking.chunker import Chunker
-from tta_llm.rag.documents import Chunk, Document, Metadata
+from tta_llm.rag.documents import Chunk
 from tta_llm.rag.index.entries import Entry, Record
 from tta_llm.rag.index.namespace import Namespace
 from tta_llm.rag.ingest.ahead import ahead
+from tta_llm.rag.ingest.cutting import Cutter
 from tta_llm.rag.ingest.report import IngestReport, Progress, Skipped
 from tta_llm.rag.ingest.sources import Source, Sources
 from tta_llm.rag.stores.store import Vectors
@@ -30,7 +26,6 @@ from tta_llm.rag.stores.store import Vectors
 __all__ = ["Ingestion"]
 
 _TOGETHER = 128
-_NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -61,9 +56,8 @@ class Ingestion:
     Args:
         namespace: What is brought up to date.
         embedder: Makes the vectors.
-        chunker: Cuts the documents.
+        cutter: Cuts the documents.
         context: The request.
-        metadata: Gives what else is known of a document, by its path.
         tell: Told how far it is.
     """
 
@@ -71,14 +65,13 @@ class Ingestion:
         self,
         namespace: Namespace,
         embedder: Embedder,
-        chunker: Chunker,
+        cutter: Cutter,
         context: WorkflowContext,
         *,
-        metadata: Callable[[str], Metadata],
         tell: Callable[[Progress], None],
     ) -> None:
-        self._namespace, self._embedder, self._chunker = namespace, embedder, chunker
-        self._metadata, self._tell, self._context = metadata, tell, context
+        self._namespace, self._embedder, self._cutter = namespace, embedder, cutter
+        self._tell, self._context = tell, context
         self._report = IngestReport()
         self._known: dict[str, Record] = {}
         self._stored: set[str] = set()
@@ -136,14 +129,12 @@ class Ingestion:
         """Read and cut a document, unless it is in the index as it is."""
         record = self._known.get(source.path)
         try:
-            digest, parse = source.read()
-            extra = self._metadata(source.path)
-            fingerprint = self._fingerprint(digest, extra)
+            fingerprint, cut = self._cutter.read(source)
             if record is not None and self._is_whole(record, fingerprint):
                 self._accept(source.path, record.chunks)
                 self._report.unchanged += 1
                 return None
-            entry = self._cut(parse(), extra, fingerprint)
+            entry = cut()
         except DocumentError as error:
             self._report.skipped.append(Skipped(source.path, str(error)))
             return None
@@ -155,25 +146,12 @@ class Ingestion:
         self._accept(source.path, [chunk.id for chunk in entry.chunks])
         return self._compared(entry, record)
 
-    def _fingerprint(self, digest: str, extra: Metadata) -> str:
-        how = (digest, self._chunker.identity, self._namespace.catalog.language, dict(extra))
-        return hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()
-
     def _is_whole(self, record: Record, fingerprint: str) -> bool:
         return record.fingerprint == fingerprint and self._stored >= record.chunks
 
     def _accept(self, path: str, chunks: Iterable[str]) -> None:
         self._seen.add(path)
         self._wanted.update(chunks)
-
-    def _cut(self, document: Document, extra: Metadata, fingerprint: str) -> Entry:
-        if not document.text.isascii() and (found := _NO_TEXT.search(document.text)):
-            raise DocumentError(f"holds half a character, {found[0]!r}, at offset {found.start()}")
-        document = replace(document, metadata=metadata_of(document, extra))
-        chunks = self._chunker.split(document)
-        if not chunks:
-            raise DocumentError("holds no text")
-        return Entry.of(document, fingerprint, chunks)
 
     def _compared(self, entry: Entry, record: Record | None) -> _Taken:
         new = [chunk for chunk in entry.chunks if chunk.id not in self._stored]
@@ -252,24 +230,3 @@ class Ingestion:
         if stale:
             await self._namespace.store.delete(self._namespace.name, stale)
         self._report.removed = len(gone)
-
-
-def metadata_of(document: Document, extra: Metadata) -> Metadata:
-    """What a search can be narrowed by: the document's own, what else is known, and its name.
-
-    Raises:
-        ValueError: A value is not a text, a number or a truth value.
-    """
-    own = {"path": document.path, "title": document.title, "kind": document.kind}
-    metadata = {**document.metadata, **extra, **own}
-    for name, value in metadata.items():
-        if not _is_plain(value):
-            raise ValueError(
-                f"{document.path!r} has {name}={value!r} in its metadata; a value is a text, a "
-                "finite number, or true or false"
-            )
-    return metadata
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))

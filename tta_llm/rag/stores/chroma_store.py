@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -14,6 +13,7 @@ import numpy as np
 from tta_llm.core.threads import finish_in_thread
 from tta_llm.errors import MissingExtraError, TTAError
 from tta_llm.rag.documents import Metadata
+from tta_llm.rag.stores._chroma_ends import close, told
 from tta_llm.rag.stores._chroma_space import (
     KINDS,
     ROWS,
@@ -106,7 +106,7 @@ class ChromaStore:
         """
         chromadb, settings = _import()
         where = f"the Chroma server at {host}:{port}"
-        with _told(where):
+        with told(where):
             client = chromadb.HttpClient(
                 host=host, port=port, ssl=ssl, headers=dict(headers or {}), settings=settings
             )
@@ -159,7 +159,7 @@ class ChromaStore:
         """End Chroma's threads and close its files; closing twice is no error."""
         if self._is_open:
             self._is_open = False
-            await self._call(partial(_close, self._client))
+            await self._call(partial(close, self._client))
 
     # ---------------------------------------------------------------------------- in the threads
 
@@ -177,11 +177,11 @@ class ChromaStore:
         return await self._call(work)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        def told() -> T:
-            with _told(self._where):
+        def told_work() -> T:
+            with told(self._where):
                 return work()
 
-        return await finish_in_thread(told)  # type: ignore[no-any-return]
+        return await finish_in_thread(told_work)  # type: ignore[no-any-return]
 
     def _space(self, namespace: str, *, make: bool) -> Space | None:
         if namespace not in self._spaces:
@@ -231,26 +231,3 @@ def _open(folder: Path) -> ClientAPI:
         raise TTAError(
             f"the store in {folder} can't be opened ({error}); delete the folder to begin anew"
         ) from error
-
-
-def _close(client: Any) -> None:
-    client.close()
-    # Chroma leaves the connections to a server open, its own and those of its administration.
-    for each in (client, getattr(client, "_admin_client", None)):
-        session = getattr(getattr(each, "_server", None), "_session", None)
-        if session is not None:
-            session.close()
-
-
-@contextmanager
-def _told(where: str) -> Iterator[None]:
-    """Say of what Chroma raises where it was."""
-    try:
-        yield
-    except Exception as error:
-        if "dimension" in str(error):
-            raise ValueError(
-                f"{where} has vectors of another length ({error}): use one embedder, or another "
-                "namespace"
-            ) from error
-        raise TTAError(f"{where} failed: {error}") from error

@@ -1,0 +1,40 @@
+"""The chat models that a command line names, of a vendor or of a server of one's own."""
+
+from __future__ import annotations
+
+from tta_llm.cli.exits import UsageError
+from tta_llm.providers import ChatModel, OpenAIChatModel, chat_model
+
+__all__ = ["model_of"]
+
+_PROTOCOLS = ("openai:", "anthropic:", "google:")
+
+
+async def model_of(name: str | None, base_url: str | None) -> ChatModel | None:
+    """Make the model of that name, or the first that the server has; None for "none".
+
+    Raises:
+        UsageError: There is no such vendor, or the server has no models.
+        TTAError: The server does not answer, or the vendor's key or package is missing.
+    """
+    if name is None:
+        name = await _first_model(base_url) if base_url else "none"
+    if name == "none":
+        return None
+    try:
+        if base_url:
+            # A server's own names may have colons, such as llama3:8b.
+            name = name if name.startswith(_PROTOCOLS) else f"openai:{name}"
+            return chat_model(name, base_url=base_url)
+        return chat_model(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+async def _first_model(base_url: str) -> str:
+    """Ask the server for its models: a local one has a single one, as a rule."""
+    async with OpenAIChatModel("unnamed", base_url=base_url) as server:
+        names = await server.model_names()
+    if not names:
+        raise UsageError(f"the server at {base_url} names no model; say which one with --model")
+    return f"openai:{names[0]}"
