@@ -93,6 +93,8 @@ def _settings(context: int, keys: list[str]) -> Any:
     settings.model_alias = {MODEL}
     settings.hostnames, settings.port = ["127.0.0.1"], 0
     settings.n_ctx, settings.n_parallel, settings.kv_unified = context, 4, True
+    # A model so small may repeat itself for ever: an answer ends here where nobody asks for less.
+    settings.n_predict = 400
     # Its threads wait by spinning: with two of them a busy machine is ten times as slow.
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     settings.use_jinja = settings.endpoint_metrics = settings.offline = True

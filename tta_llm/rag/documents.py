@@ -177,7 +177,7 @@ def _maker(cls: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 # A frozen dataclass sets each field through `object.__setattr__`, which takes three times as long.
-make_chunk = _maker(Chunk)
+make_chunk: Callable[..., Chunk] = _maker(Chunk)
 
 
 def describe_location(
