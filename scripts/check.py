@@ -1,4 +1,4 @@
-"""Run what CI runs, three steps at a time, and say at the end how each step went.
+"""Run what CI runs, two steps at a time, and say at the end how each step went.
 
 `python scripts/check.py` runs all steps, `python scripts/check.py lint types` only these. Tests run
 in random order with random data; the seed stands in the printed command, and `--seed` brings a run
@@ -186,7 +186,7 @@ def main() -> int:
     """Run the named steps, or all but those on other Pythons."""
     parser = argparse.ArgumentParser(description="Run the project's checks.")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
-    parser.add_argument("--jobs", type=int, default=3, help="how many steps at a time")
+    parser.add_argument("--jobs", type=int, default=2, help="how many steps at a time")
     parser.add_argument("steps", nargs="*", metavar="step", help="default: all but the Pythons")
     options = parser.parse_args()
     known = steps(options.seed)
