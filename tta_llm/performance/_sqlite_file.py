@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakSet
 
-from tta_llm.performance._sqlite_opening import OPENING, open_cache, seconds_left, transaction
+from tta_llm.performance._sqlite_opening import OPENING, open_cache, seconds_left
+from tta_llm.transactions import transaction
 
 __all__ = ["SQLiteFile"]
 

@@ -6,13 +6,13 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from tta_llm.errors import TTAError
+from tta_llm.transactions import transaction
 
-__all__ = ["OPENING", "open_cache", "seconds_left", "transaction"]
+__all__ = ["OPENING", "open_cache", "seconds_left"]
 
 # In the file's header: whose file it is, and how it is laid out.
 _APPLICATION = 0x74746163  # "ttac"
@@ -166,20 +166,6 @@ def _log_changes(connection: sqlite3.Connection, until: float) -> None:
             time.sleep(0.002)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Make the changes of the block all together, or none of them."""
-    # Asked for at once: one that reads first and then wants to write may be refused without a wait.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def seconds_left(until: float) -> float:

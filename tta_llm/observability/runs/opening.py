@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tta_llm.errors import TTAError
 from tta_llm.places import state_folder
+from tta_llm.transactions import transaction
 
 __all__ = ["OPENING", "opened", "store_file"]
 
@@ -130,15 +131,9 @@ def _connected(path: Path, wait_seconds: float) -> sqlite3.Connection:
 
 
 def _lay_out(connection: sqlite3.Connection) -> None:
-    # Asked for at once: one that reads first and then wants to write may be refused without a wait.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
             for statement in _SCHEMA:
                 connection.execute(statement)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
     with suppress(sqlite3.OperationalError):  # another has it open; the file works without, too
         connection.execute("PRAGMA journal_mode = WAL")

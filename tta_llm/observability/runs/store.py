@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tta_llm.observability.runs.opening import opened, store_file
 from tta_llm.observability.runs.reading import Run
 from tta_llm.observability.runs.rows import from_row, to_row
 from tta_llm.observability.runs.spans import SpanRecord
+from tta_llm.transactions import transaction
 
 __all__ = ["RunStore"]
 
@@ -99,7 +99,7 @@ class RunStore:
             is_due = self._now() - self._pruned > _PRUNED_EVERY
             if is_due or _bytes_used(connection) > self._max_bytes:
                 self._prune(connection)
-            with _transaction(connection):
+            with transaction(connection):
                 for trace_id, spans in traces.items():
                     self._add_to(connection, trace_id, spans)
 
@@ -212,7 +212,7 @@ class RunStore:
 
 
 def _drop(connection: sqlite3.Connection, trace_id: str) -> None:
-    with _transaction(connection):
+    with transaction(connection):
         connection.execute("DELETE FROM spans WHERE trace_id = ?", (trace_id,))
         connection.execute("DELETE FROM runs WHERE trace_id = ?", (trace_id,))
 
@@ -242,15 +242,3 @@ def _bytes_used(connection: sqlite3.Connection) -> int:
         for name in ("page_count", "freelist_count", "page_size")
     )
     return int((pages - free) * size)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tta_llm.errors import TTAError
+from tta_llm.transactions import transaction
 
 __all__ = ["Database"]
 
@@ -84,14 +85,8 @@ class Database:
         """
         if self._file is not None and not _is_there(self._file, self._number):
             raise TTAError(f"{self._file} was deleted while it was open; open the index anew")
-        with self.lock:
-            self._connection.execute(f"BEGIN {kind}")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+        with self.lock, transaction(self._connection, kind):
+            yield self._connection
 
     def close(self) -> None:
         """Close it; closing twice is no error."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.rag.documents import Chunk
@@ -99,15 +98,10 @@ class EmbedQuery(WorkflowPrimitive[str | Query, EmbeddedQuery]):
         return EmbeddedQuery(query, vector, namespace.embedder, version, namespace.name)
 
 
-def _evidence(name: str, score: float) -> dict[str, Any]:
-    return {name: score}
-
-
 class _Search(WorkflowPrimitive[EmbeddedQuery, SearchResult]):
     """What both searches have in common; each says how it finds."""
 
     idempotent = True
-    _evidence: ClassVar[str]
 
     def __init__(self, index: Index, top_k: int, name: str) -> None:
         super().__init__(name=name)
@@ -121,16 +115,16 @@ class _Search(WorkflowPrimitive[EmbeddedQuery, SearchResult]):
         matches = await self._matches(namespace, input_data)
         chunks = await namespace.chunks([match.id for match in matches])
         # A store may be a moment ahead of the catalog, or behind.
-        hits = (
-            Hit(chunks[match.id], match.score, **_evidence(self._evidence, match.score))
-            for match in matches
-            if match.id in chunks
-        )
+        hits = (self._hit(chunks[match.id], match.score) for match in matches if match.id in chunks)
         return SearchResult(input_data, tuple(hits))
 
     @abstractmethod
     async def _matches(self, namespace: Namespace, query: EmbeddedQuery) -> list[Match]:
         """The best matches, the best first."""
+
+    @abstractmethod
+    def _hit(self, chunk: Chunk, score: float) -> Hit:
+        """A match with what this search says of it."""
 
 
 class SearchVectors(_Search):
@@ -142,13 +136,14 @@ class SearchVectors(_Search):
         name: What spans, metrics and drawings call it.
     """
 
-    _evidence = "dense"
-
     def __init__(self, index: Index, *, top_k: int = 100, name: str = "search_vectors") -> None:
         super().__init__(index, top_k, name)
 
     async def _matches(self, namespace: Namespace, query: EmbeddedQuery) -> list[Match]:
         return await namespace.search(query.vector, self._top_k, query.query.where)
+
+    def _hit(self, chunk: Chunk, score: float) -> Hit:
+        return Hit(chunk, score, dense=score)
 
 
 class SearchWords(_Search):
@@ -160,10 +155,11 @@ class SearchWords(_Search):
         name: What spans, metrics and drawings call it.
     """
 
-    _evidence = "lexical"
-
     def __init__(self, index: Index, *, top_k: int = 100, name: str = "search_words") -> None:
         super().__init__(index, top_k, name)
 
     async def _matches(self, namespace: Namespace, query: EmbeddedQuery) -> list[Match]:
         return await namespace.search_words(query.text, self._top_k, query.query.where)
+
+    def _hit(self, chunk: Chunk, score: float) -> Hit:
+        return Hit(chunk, score, lexical=score)

@@ -13,6 +13,7 @@ import numpy as np
 
 from tta_llm.errors import TTAError
 from tta_llm.rag.stores.store import Vectors
+from tta_llm.transactions import transaction
 
 __all__ = ["VectorFile"]
 
@@ -112,15 +113,8 @@ class VectorFile:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        with _told(self._path):
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with _told(self._path), transaction(self._database):
+            yield
 
 
 @contextmanager
