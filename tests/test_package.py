@@ -139,16 +139,12 @@ def test_pins_fit_the_ranges() -> None:
 APART = {"flashrank", "google-generativeai", "sentence-transformers"}
 
 
-def ranges() -> list[str]:
-    """Every range that users get with `all`, which only repeats the other extras."""
-    extras = PROJECT["project"]["optional-dependencies"]
-    listed = [line for name in set(extras) - APART - {"all"} for line in extras[name]]
-    return [*PROJECT["project"]["dependencies"], *listed]
-
-
 def test_lowest_pins_are_the_lower_bounds() -> None:
     pins = pinned(ROOT / "requirements" / "lowest.txt")
-    for line in ranges():
+    extras = PROJECT["project"]["optional-dependencies"]
+    # `mcp` asks for a newer pydantic than the rest, whose lowest is tested without it.
+    listed = [line for name in set(extras) - APART - {"all", "mcp"} for line in extras[name]]
+    for line in [*PROJECT["project"]["dependencies"], *listed]:
         requirement = Requirement(line)
         bounds = [spec.version for spec in requirement.specifier if spec.operator in {">=", "=="}]
         lowest = Requirement(f"x=={bounds[0]}").specifier

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from tta_llm.messages.events import (
     Finish,
+    ProgressEvent,
     ReasoningDelta,
     RefusalDelta,
     StreamEvent,
     StreamRestart,
     TextDelta,
     ToolCallDelta,
+    ToolFinished,
+    ToolStarted,
     UsageEvent,
 )
 from tta_llm.messages.fold import ResponseBuilder, collect, events_of, fold, parse_arguments
@@ -63,6 +66,7 @@ __all__ = [
     "ImagePart",
     "Message",
     "Part",
+    "ProgressEvent",
     "RateLimits",
     "ReasoningDelta",
     "ReasoningEffort",
@@ -77,7 +81,9 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "ToolDefinition",
+    "ToolFinished",
     "ToolResult",
+    "ToolStarted",
     "Usage",
     "UsageEvent",
     "assistant",

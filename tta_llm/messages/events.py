@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from tta_llm.messages.parts import ToolCall, ToolResult
 from tta_llm.messages.rate_limits import RateLimits
 from tta_llm.messages.response import CacheMatch, FailedAttempt, FinishReason, Usage
 
 __all__ = [
     "Finish",
+    "ProgressEvent",
     "ReasoningDelta",
     "RefusalDelta",
     "StreamEvent",
     "StreamRestart",
     "TextDelta",
     "ToolCallDelta",
+    "ToolFinished",
+    "ToolStarted",
     "UsageEvent",
 ]
 
@@ -108,6 +112,33 @@ class StreamRestart:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """Tells of the work on an answer and adds nothing to it; steps derive their own from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted(ProgressEvent):
+    """A tool is being called."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished(ProgressEvent):
+    """A tool has given its result, or failed.
+
+    Args:
+        call: What was asked of it.
+        result: What it gave.
+        seconds: How long it took.
+    """
+
+    call: ToolCall
+    result: ToolResult
+    seconds: float
+
+
 StreamEvent: TypeAlias = (
-    TextDelta | ReasoningDelta | ToolCallDelta | UsageEvent | StreamRestart | Finish
+    TextDelta | ReasoningDelta | ToolCallDelta | UsageEvent | StreamRestart | ProgressEvent | Finish
 )

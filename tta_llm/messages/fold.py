@@ -9,6 +9,7 @@ from typing import Any, Literal
 from tta_llm.errors import InvalidResponseError
 from tta_llm.messages.events import (
     Finish,
+    ProgressEvent,
     ReasoningDelta,
     StreamEvent,
     StreamRestart,
@@ -77,6 +78,8 @@ class ResponseBuilder:
                 self.finish = event
             case StreamRestart():
                 self._begin()
+            case ProgressEvent():
+                pass
             case _:
                 raise TypeError(f"{type(event).__name__} is no stream event")
 

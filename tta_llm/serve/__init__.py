@@ -1,0 +1,1 @@
+"""The ASGI application that serves workflows, and its one page."""
