@@ -12,8 +12,11 @@ from typing import NamedTuple
 
 CHAT = "chat"
 EMBEDDINGS = "embeddings"
+EXECUTE_TOOL = "execute_tool"
 RERANK = "rerank"
 """The conventions have no such operation, so it has no metrics of theirs."""
+
+EXECUTE_TOOL = "execute_tool"
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
@@ -47,6 +50,18 @@ TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - no password
 MODALITY = "gen_ai.token.modality"
 DETAILS = "gen_ai.client.inference.operation.details"
 """The event that holds contents."""
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_DESCRIPTION = "gen_ai.tool.description"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_DESCRIPTION = "gen_ai.tool.description"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 
