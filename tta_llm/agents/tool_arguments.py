@@ -161,7 +161,7 @@ def _shown(value: Any) -> str:
 
 
 def without_titles(schema: Any) -> Any:
-    """Take out the titles that pydantic makes up of names: a model reads those twice for nothing."""
+    """Take out the titles that pydantic makes up of names: they tell a model nothing."""
     if isinstance(schema, list):
         return [without_titles(each) for each in schema]
     if not isinstance(schema, dict):
