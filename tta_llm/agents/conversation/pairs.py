@@ -26,14 +26,26 @@ def is_call(group: Sequence[Message]) -> bool:
 
 
 def shortened(
-    messages: Sequence[Message], count: Callable[[Sequence[Message]], int], room: int
+    messages: Sequence[Message],
+    count: Callable[[Sequence[Message]], int],
+    room: int,
+    *,
+    keep_last: bool,
 ) -> list[Message] | None:
-    """Leave out the oldest calls with their results until the rest fits; None if it never does."""
+    """Leave out the oldest calls with their results until the rest fits; None if it never does.
+
+    Args:
+        messages: What was said.
+        count: Gives their tokens.
+        room: How many there may be.
+        keep_last: Never leave out what was said last.
+    """
     groups = [(group, count(group)) for group in grouped(messages)]
     size = sum(cost for _, cost in groups)
     kept: list[Message] = []
-    for group, cost in groups:
-        if size > room and is_call(group):
+    for place, (group, cost) in enumerate(groups, 1):
+        may_go = is_call(group) and not (keep_last and place == len(groups))
+        if size > room and may_go:
             size -= cost
         else:
             kept += group

@@ -76,7 +76,7 @@ class Frame:
 
     def _fitting(self, request: ChatRequest, room: int) -> tuple[Message, ...]:
         asked = [message for message in request.messages if message.role != "system"]
-        fits = shortened(asked, self._measure.messages, room)
+        fits = shortened(asked, self._measure.messages, room, keep_last=True)
         if fits is None:
             size = self._measure.messages(asked)
             raise self._too_long(f"the new messages ({size} tokens)")
@@ -105,7 +105,8 @@ class Frame:
         kept: list[list[Message]] = []
         first, is_all = None, True
         for unit in reversed(units):
-            fits = shortened(unit.messages, self._measure.messages, room)
+            keep = self.continues and unit is units[-1]
+            fits = shortened(unit.messages, self._measure.messages, room, keep_last=keep)
             if fits is not None:
                 kept.append(fits)
                 room -= self._measure.messages(fits)
