@@ -1,4 +1,4 @@
-"""What a store of sessions promises, as a suite of tests that anyone can run on one of their own."""
+"""What a store of sessions promises, as a suite of tests that anyone can run on their own."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class SessionStoreContract(ABC):
         """Let so many seconds pass for the store; they really do, unless it is overridden."""
         await asyncio.sleep(seconds)
 
-    # ----------------------------------------------------------------------------------- the turns
+    # ------------------------------------------------------------------------------------ the turns
 
     def test_a_turn_comes_back_as_it_was(self) -> None:
         """Each part of each message, and all that is known of the turn."""
@@ -181,7 +181,7 @@ class SessionStoreContract(ABC):
 
         self._run(check)
 
-    # ------------------------------------------------------------------- the summary and what's pinned
+    # ---------------------------------------------------------------- the summary and what's pinned
 
     def test_of_two_changes_one_counts(self) -> None:
         """Who read before the other's change is refused."""
@@ -215,7 +215,7 @@ class SessionStoreContract(ABC):
 
         self._run(check)
 
-    # ------------------------------------------------------------------------- whose it is, and its end
+    # --------------------------------------------------------------------- whose it is, and its end
 
     def test_nobody_reaches_the_sessions_of_others(self) -> None:
         """Whatever signs are in the names."""
