@@ -15,6 +15,7 @@ from tta_llm.testing.recording import (
     record,
     replay,
 )
+from tta_llm.testing.session_store_contract import SessionStoreContract
 from tta_llm.testing.store_contract import CacheStoreContract
 from tta_llm.testing.vector_store_contract import VectorStoreContract
 
@@ -29,6 +30,7 @@ __all__ = [
     "PrimitiveContract",
     "RecordingModel",
     "ReplayModel",
+    "SessionStoreContract",
     "UnrecordedRequestError",
     "VectorStoreContract",
     "VirtualClock",
