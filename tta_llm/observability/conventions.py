@@ -15,6 +15,8 @@ EMBEDDINGS = "embeddings"
 RERANK = "rerank"
 """The conventions have no such operation, so it has no metrics of theirs."""
 
+INVOKE_AGENT = "invoke_agent"
+
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
 MODEL = "gen_ai.request.model"
@@ -47,6 +49,8 @@ TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - no password
 MODALITY = "gen_ai.token.modality"
 DETAILS = "gen_ai.client.inference.operation.details"
 """The event that holds contents."""
+AGENT_NAME = "gen_ai.agent.name"
+CONVERSATION_ID = "gen_ai.conversation.id"
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 
