@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from tta_llm.agents._run import Run, key_of
 from tta_llm.agents.agent_response import StopReason
-from tta_llm.agents.confirmation import ConfirmHook, Decision, asks_for_it, decided
+from tta_llm.agents.confirmation import ConfirmHook, Decision, decided
 from tta_llm.agents.limits import AgentLimits
 from tta_llm.agents.tools import Tool
 from tta_llm.core import WorkflowContext
@@ -149,7 +149,7 @@ class Planner:
 
     def _needs_word(self, tool: Tool, call: ToolCall) -> bool:
         distrusted = self._run.tainted and not (self._policy.trust_results or tool.idempotent)
-        return distrusted or asks_for_it(tool, call) or key_of(call) in self._run.unsure
+        return distrusted or tool.must_confirm(call.arguments) or key_of(call) in self._run.unsure
 
     def _follow(self, index: int, call: ToolCall, tool: Tool, word: Decision) -> None:
         if word is False or isinstance(word, str):

@@ -45,12 +45,6 @@ def checked(word: Any) -> Decision | None:
     )
 
 
-def asks_for_it(tool: Tool, call: ToolCall) -> bool:
-    """Tell whether the tool itself wants this call confirmed."""
-    wants = tool.needs_confirmation
-    return bool(wants(call.arguments)) if callable(wants) else wants
-
-
 def reads_untrusted(tool: Tool) -> bool:
     """Tell whether a tool, or one that an agent in it has, brings what others wrote."""
     waiting: list[Any] = [tool]

@@ -96,21 +96,28 @@ class Contents:
         told = {"role": message.role, "parts": self._parts(message.parts)}
         return {conventions.OUTPUT: [{**told, "finish_reason": finish_reason}]}
 
+    def called(self, call: ToolCall, result: ToolResult) -> dict[str, Any]:
+        """Give what a tool was called with, and what it gave."""
+        return {
+            conventions.TOOL_ARGUMENTS: self.arguments(call.arguments),
+            conventions.TOOL_RESULT: self.fitting(result.content),
+        }
+
     def _parts(self, parts: Iterable[Part]) -> list[dict[str, Any]]:
         return [self._part(part) for part in parts]
 
     def _part(self, part: Part) -> dict[str, Any]:
         match part:
             case TextPart():
-                return {"type": "text", "content": self._fitting(part.text)}
+                return {"type": "text", "content": self.fitting(part.text)}
             case ReasoningPart():
-                return {"type": "reasoning", "content": self._fitting(part.text)}
+                return {"type": "reasoning", "content": self.fitting(part.text)}
             case ToolCall():
                 told = {"type": "tool_call", "id": part.id, "name": part.name}
-                return {**told, "arguments": self._arguments(part.arguments)}
+                return {**told, "arguments": self.arguments(part.arguments)}
             case ToolResult():
                 told = {"type": "tool_call_response", "id": part.id}
-                return {**told, "response": self._fitting(part.content)}
+                return {**told, "response": self.fitting(part.content)}
             case ImagePart(data=None):
                 return {"type": "uri", "modality": "image", "mime_type": None, "uri": ""}
             case ImagePart():
@@ -118,7 +125,7 @@ class Contents:
             case DocumentPart():
                 return _blob("document", part.media_type, part.data)
 
-    def _fitting(self, text: str) -> str:
+    def fitting(self, text: str) -> str:
         """Give what may be shown of a text, and say how much more there is."""
         clean = redacted(text)
         room = min(MOST_IN_A_PART, self._left)
@@ -127,11 +134,12 @@ class Contents:
         more = len(clean) - len(shown)
         return f"{shown}[{more} more characters]" if more else shown
 
-    def _arguments(self, arguments: Mapping[str, Any]) -> Any:
+    def arguments(self, arguments: Mapping[str, Any]) -> Any:
+        """Give what may be shown of a tool's arguments: as text where they are too long."""
         clean = _clean(arguments)
         text = json.dumps(clean, ensure_ascii=False)
         if len(text) > min(MOST_IN_A_PART, self._left):
-            return self._fitting(text)
+            return self.fitting(text)
         self._left -= len(text)
         return clean
 

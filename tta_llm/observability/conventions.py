@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 CHAT = "chat"
 EMBEDDINGS = "embeddings"
+EXECUTE_TOOL = "execute_tool"
 RERANK = "rerank"
 """The conventions have no such operation, so it has no metrics of theirs."""
+
 
 INVOKE_AGENT = "invoke_agent"
 
@@ -49,6 +51,12 @@ TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - no password
 MODALITY = "gen_ai.token.modality"
 DETAILS = "gen_ai.client.inference.operation.details"
 """The event that holds contents."""
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_DESCRIPTION = "gen_ai.tool.description"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
 AGENT_NAME = "gen_ai.agent.name"
 CONVERSATION_ID = "gen_ai.conversation.id"
 SERVER_ADDRESS = "server.address"

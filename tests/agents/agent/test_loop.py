@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from tests.agents.agent.helping import asks, results
 
 from tta_llm import Budget, WorkflowContext
-from tta_llm.agents import Agent, AgentLimits, AgentResponse, Conversation, as_tool, tool
+from tta_llm.agents import Agent, AgentLimits, AgentResponse, as_tool, tool
 from tta_llm.agents.agent_response import AgentFinished
 from tta_llm.core import RouterPrimitive
 from tta_llm.errors import (
@@ -192,9 +192,9 @@ async def test_an_agent_stands_in_for_the_model_of_another() -> None:
 
 
 async def test_a_conversation_keeps_the_calls_of_an_agent() -> None:
-    pytest.importorskip("tta_llm.agents.conversation.conversation")
+    module = pytest.importorskip("tta_llm.agents.conversation.conversation")
     model = FakeChatModel([asks(("double", {"number": 2})), "Four.", "Yes."])
-    conversation = Conversation(Agent(model, [double]))
+    conversation = module.Conversation(Agent(model, [double]))
     context = WorkflowContext(data={"session_id": "s"})
     await conversation.execute("2 * 2?", context)
     await conversation.execute("Sure?", WorkflowContext(data={"session_id": "s"}))
