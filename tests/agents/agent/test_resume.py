@@ -12,7 +12,15 @@ from tests.agents.agent.helping import results
 from tta_llm import WorkflowContext
 from tta_llm.agents import Agent, AgentLimits, tool
 from tta_llm.errors import AgentLimitError, AgentRunError
-from tta_llm.messages import ChatRequest, Message, ToolCall, assistant, collect
+from tta_llm.messages import (
+    ChatRequest,
+    ChatResponse,
+    Message,
+    ToolCall,
+    Usage,
+    assistant,
+    collect,
+)
 from tta_llm.performance import CacheStore, MemoryStore, SQLiteStore
 from tta_llm.testing import FakeChatModel
 
@@ -28,7 +36,7 @@ def a_step(request: ChatRequest) -> Message | str:
 class Shop:
     """An agent, its model, and what its tools did."""
 
-    def __init__(self, store: CacheStore | None, **options: Any) -> None:
+    def __init__(self, store: CacheStore | None, answers: Any = None, **options: Any) -> None:
         self.done: list[str] = []
         self.hangs = False
 
@@ -46,7 +54,7 @@ class Shop:
                 await asyncio.Event().wait()
             return f"paid {amount}"
 
-        self.model = FakeChatModel(a_step)
+        self.model = FakeChatModel(answers or a_step)
         options = {"tools": [note, pay], "lease_seconds": 0.3} | options
         self.agent = Agent(self.model, checkpoints=store, **options)
 
@@ -221,12 +229,21 @@ async def test_an_agent_without_checkpoints_resumes_nothing() -> None:
         await Shop(None).agent.resume("x", WorkflowContext())
 
 
-async def test_money_counts_on_in_a_resumed_run() -> None:
-    store = MemoryStore()
-    limits = AgentLimits(max_tokens=4200)
-    shop = Shop(store, limits=limits, on_limit="raise")
+async def test_tokens_count_on_in_a_resumed_run() -> None:
+    def dear(request: ChatRequest) -> Any:
+        return ChatResponse(
+            message=assistant([ToolCall("p", "pay", {"amount": 5})]),
+            finish_reason="tool_calls",
+            usage=Usage(2000, 2000),
+            model="fake",
+            provider="fake",
+        )
+
+    limits = AgentLimits(max_tokens=8000)
+    shop = Shop(MemoryStore(), dear, limits=limits, on_limit="raise")
     stopped = await shop.agent.execute("Pay", WorkflowContext())
-    assert stopped.usage.total_tokens > 0 and stopped.run_id
+    assert stopped.usage.total_tokens == 4000 and stopped.run_id
     with pytest.raises(AgentLimitError) as caught:
         await shop.agent.resume(stopped.run_id, WorkflowContext(), decisions={"p": True})
-    assert caught.value.reason == "tokens"
+    assert caught.value.reason == "tokens" and shop.done == ["paid 5"]
+    assert caught.value.response.usage.total_tokens == 4000
