@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 from pydantic import BaseModel
-from tests.agents.agent.helping import asks, results
 
+from tests.agents.agent.helping import asks, results
 from tta_llm import Budget, WorkflowContext
 from tta_llm.agents import Agent, AgentLimits, AgentResponse, as_tool, tool
 from tta_llm.agents.agent_response import AgentFinished

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from tests.agents.agent.helping import asks, results
 
+from tests.agents.agent.helping import asks, results
 from tta_llm import Budget, WorkflowContext
 from tta_llm.agents import Agent, AgentLimits, StopReason, tool
 from tta_llm.errors import AgentLimitError

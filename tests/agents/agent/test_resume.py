@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.agent.helping import results
 
+from tests.agents.agent.helping import results
 from tta_llm import WorkflowContext
 from tta_llm.agents import Agent, AgentLimits, tool
 from tta_llm.errors import AgentLimitError, AgentRunError

@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.agents.agent.helping import results
 
+from tests.agents.agent.helping import results
 from tta_llm import WorkflowContext
 from tta_llm.agents import Agent, AgentLimits, AgentResponse, tool
 from tta_llm.agents.agent_response import AgentFinished
