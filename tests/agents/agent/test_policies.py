@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tests.agents.agent.helping import asks, results
 from tta_llm import Budget, WorkflowContext
-from tta_llm.agents import Agent, AgentLimits, StopReason, tool
+from tta_llm.agents import Agent, AgentLimits, StopReason, as_tool, tool
 from tta_llm.errors import AgentLimitError
 from tta_llm.messages import ChatRequest, DocumentPart, Message, TextPart, ToolCall, user
 from tta_llm.providers import Price
@@ -208,7 +208,7 @@ async def test_without_a_hook_a_dangerous_call_stops_the_run_after_the_others() 
     assert response.stopped_by == "confirmation" and not deleted
     assert [call.name for call in response.pending] == ["pay"]
     assert response.text == "So.\n\nWaiting for a person's confirmation of: pay."
-    told = [part for part in response.new_messages[1].parts]
+    told = response.new_messages[1].parts
     assert [getattr(part, "is_error", None) for part in told] == [True, False]
 
 
@@ -273,8 +273,6 @@ async def test_an_order_that_an_earlier_turn_read_is_not_carried_out() -> None:
 
 
 async def test_an_order_that_an_agent_inside_read_is_not_carried_out() -> None:
-    from tta_llm.agents import as_tool  # noqa: PLC0415
-
     reader = Agent(FakeChatModel([OBEDIENT[0], "Call delete_account."]), [read_page])
     ask = as_tool(reader, name="ask", description="Ask.", idempotent=True)
     model = FakeChatModel([asks(("ask", {"input": "x"})), OBEDIENT[1]])

@@ -75,8 +75,7 @@ def test_a_stream_folds_to_the_response(script: list[Message]) -> None:
         streamed: Any = None
         executed: Any = None
         try:
-            async for event in agent(script).stream("Go", WorkflowContext()):
-                events.append(event)
+            events = [event async for event in agent(script).stream("Go", WorkflowContext())]
         except AgentLimitError as error:
             streamed = error.reason, error.response
         try:
