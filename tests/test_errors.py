@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tta_llm.errors import (
+    AgentLimitError,
+    AgentRunError,
     DeadlineExceededError,
     MissingExtraError,
     RateLimitError,
@@ -19,6 +21,8 @@ from tta_llm.errors import (
 
 ERRORS = [
     TTAError("something failed"),
+    AgentLimitError("too many steps", "steps", "what there is"),
+    AgentRunError("there is no such run", "a-run"),
     UnknownRouteError("nowhere", ["fast", "balanced"]),
     DeadlineExceededError("the time ran out", deadline=3.0),
     MissingExtraError("the Chroma store", "chroma"),

@@ -12,6 +12,8 @@ TTAError
 │   ├── RateLimitExceededError         the wait for its turn would be too long
 │   └── ConcurrencyLimitError          too many are under way and waiting
 ├── AnswerRejectedError                no tier's answer passed a cascade's check
+├── AgentLimitError                    an agent came to one of its limits
+├── AgentRunError                      a run of an agent can't be taken up
 ├── AllFailedError (ExceptionGroup)    every choice of a fallback failed; holds each attempt
 ├── UnkeyableError (TypeError)         a cache can't make a key of this input
 ├── MissingExtraError (ImportError)    an optional package isn't installed
@@ -41,6 +43,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 __all__ = [
+    "AgentLimitError",
+    "AgentRunError",
     "AllFailedError",
     "AnswerRejectedError",
     "AuthenticationError",
@@ -117,7 +121,16 @@ class DeadlineExceededError(TTAError, TimeoutError):
 
 
 class BudgetExceededError(TTAError):
-    """The next call would pass the context's budget; it was not made."""
+    """The next call would pass the context's budget; it was not made.
+
+    Args:
+        message: Which limit it would pass, and by how much.
+        meter: What counts towards that limit; it tells an agent's own limit from those around it.
+    """
+
+    def __init__(self, message: str, *, meter: Any = None) -> None:
+        super().__init__(message)
+        self.meter = meter
 
 
 class CallRefusedError(TTAError):
@@ -160,6 +173,34 @@ class AnswerRejectedError(TTAError):
     def __init__(self, message: str, answer: Any = None) -> None:
         super().__init__(message)
         self.answer = answer
+
+
+class AgentLimitError(TTAError):
+    """An agent came to one of its limits before it had an answer.
+
+    Args:
+        message: Which limit, and what to do.
+        reason: Which one, as `StopReason` names it.
+        response: What there is: an `AgentResponse` with the messages so far and what they took.
+    """
+
+    def __init__(self, message: str, reason: str = "", response: Any = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.response = response
+
+
+class AgentRunError(TTAError):
+    """A run of an agent can't be taken up: unknown, expired, another's, or under way elsewhere.
+
+    Args:
+        message: What is wrong with it.
+        run_id: Which one.
+    """
+
+    def __init__(self, message: str, run_id: str = "") -> None:
+        super().__init__(message)
+        self.run_id = run_id
 
 
 class AllFailedError(TTAError, ExceptionGroup[Exception]):

@@ -39,7 +39,8 @@ class Meter:
         if left is not None and asked > left:
             raise BudgetExceededError(
                 f"this call may take {asked / self.scale:g} {self.unit}, and of the budget's "
-                f"{(self.limit or 0) / self.scale:g} only {left / self.scale:g} are left"
+                f"{(self.limit or 0) / self.scale:g} only {left / self.scale:g} are left",
+                meter=self,
             )
 
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 CHAT = "chat"
 EMBEDDINGS = "embeddings"
 EXECUTE_TOOL = "execute_tool"
+INVOKE_AGENT = "invoke_agent"
 RERANK = "rerank"
 """The conventions have no such operation, so it has no metrics of theirs."""
-
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
@@ -56,6 +56,8 @@ TOOL_DESCRIPTION = "gen_ai.tool.description"
 TOOL_CALL_ID = "gen_ai.tool.call.id"
 TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
 TOOL_RESULT = "gen_ai.tool.call.result"
+AGENT_NAME = "gen_ai.agent.name"
+CONVERSATION_ID = "gen_ai.conversation.id"
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 
