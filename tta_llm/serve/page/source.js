@@ -1,6 +1,6 @@
 // The panel that shows what a citation rests on.
 
-import { clean } from "./markdown.js";
+import { Markdown, clean } from "./markdown.js";
 
 const dialog = document.getElementById("source");
 const part = (name) => dialog.querySelector(name);
@@ -13,7 +13,8 @@ export function openSource(number, citations) {
   part(".place").textContent = [clean(first?.location), headings].filter(Boolean).join(" · ");
   part(".quote").textContent = clean(citations.map((each) => each.quote).filter((each, at, all) => all.indexOf(each) === at).join("\n\n…\n\n"));
   part(".quote").hidden = !first;
-  part(".claim").textContent = first?.claim ? `Cited for: ${clean(first.claim)}` : "";
+  part(".claim").replaceChildren();
+  if (first?.claim) new Markdown(part(".claim")).update(`Cited for: ${first.claim}`);
   const problem = citations.map((each) => each.problem).filter(Boolean).join("; ");
   part(".problem").hidden = Boolean(first) && !problem;
   part(".problem").textContent = first ? `Does not support the sentence: ${clean(problem)}` : "The server has told nothing of this source.";

@@ -5,6 +5,18 @@ import { openSource } from "./source.js";
 
 const words = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
+const KINDS = {
+  ConnectionFailedError: "the connection failed",
+  OverloadedError: "overloaded",
+  RateLimitError: "too many requests",
+  RateLimitExceededError: "too many requests",
+  ServerError: "a fault of the provider",
+  ProviderTimeoutError: "it took too long",
+  CircuitOpenError: "it failed before and rests",
+  AnswerRejectedError: "its answer would not do",
+};
+const plain = (reason) => KINDS[reason] ?? reason;
+
 export class Turn {
   constructor(question, onRetry) {
     this.onRetry = onRetry;
@@ -70,14 +82,22 @@ export class Turn {
 
   mark(number, doubtful) {
     const button = make("button", { type: "button", class: "cite", "data-number": String(number) }, String(number), doubtful ? "?" : "");
-    button.addEventListener("click", () => openSource(number, this.citations.get(number) ?? []));
+    if (doubtful) button.dataset.doubtful = "";
+    button.addEventListener("click", () => openSource(number, this.behind(button)));
     this.label(button);
     return button;
   }
 
+  /** Give what a mark rests on: the same number may hold for one sentence and not for another. */
+  behind(button) {
+    const known = this.citations.get(Number(button.dataset.number)) ?? [];
+    const own = known.filter(({ problem }) => Boolean(problem) === "doubtful" in button.dataset);
+    return own.length ? own : known;
+  }
+
   label(button) {
-    const [first] = this.citations.get(Number(button.dataset.number)) ?? [];
-    const doubt = first?.problem || button.textContent.endsWith("?");
+    const [first] = this.behind(button);
+    const doubt = "doubtful" in button.dataset || first?.problem;
     button.classList.toggle("doubtful", Boolean(doubt));
     const about = first ? `: ${clean(first.title || first.path)}` : "";
     button.setAttribute("aria-label", `Source ${button.dataset.number}${about}${doubt ? ", does not support this" : ""}`);
@@ -92,11 +112,12 @@ export class Turn {
 
   restart({ choice, reason }) {
     const taken = this.text;
+    this.tookBack = this.tookBack || Boolean(taken);
     this.text = "";
     this.citations.clear();
     this.changed();
     const lead = taken ? "The text so far was taken back" : "The answer began anew";
-    this.tell(`${lead} (${reason}). ${choice ? `${choice} answers now.` : ""}`);
+    this.tell(`${lead} (${plain(reason)}). ${choice ? `${choice} answers now.` : ""}`);
   }
 
   tell(text, kind = "") {
@@ -129,12 +150,21 @@ export class Turn {
     this.citations.clear();
     for (const citation of end.citations ?? []) this.cite(citation);
     this.close();
-    for (const { choice, reason } of end.failed_attempts ?? []) this.tell(`${choice} did not answer (${reason}); ${end.provider}:${end.model} answered.`);
+    this.tellOutage(end);
     for (const note of end.notes ?? []) this.end.append(make("p", { class: "note", dir: "auto" }, clean(note)));
     if (end.stopped_by) this.end.append(make("p", { class: "note" }, `Ended by its limit: ${clean(end.stopped_by)}.`));
     if (end.finish_reason === "length") this.end.append(make("p", { class: "note" }, "The answer was cut off at its longest length."));
     this.pend(end.pending ?? []);
     this.end.append(this.figures(end));
+  }
+
+  tellOutage({ failed_attempts: failed = [], provider, model }) {
+    if (!failed.length) return;
+    // It says what the notes of the restarts said.
+    this.news.replaceChildren();
+    const who = failed.map(({ choice, reason }) => `${choice} did not answer (${plain(reason)})`).join("; ");
+    const back = this.tookBack ? " The text so far was taken back." : "";
+    this.tell(`${who}; ${provider}:${model} answered.${back}`);
   }
 
   pend(calls) {
