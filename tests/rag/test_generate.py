@@ -299,7 +299,7 @@ async def test_other_ways_to_ask_are_cleaned_and_counted() -> None:
 
 
 async def test_an_answer_tells_which_models_were_asked_before_and_who_goes_on() -> None:
-    breaks = FakeChatModel(SUPPORTED + " It is good.", break_after=10, name="first")
+    breaks = FakeChatModel(f"{SUPPORTED} {SUPPORTED} More.", break_after=14, name="first")
     goes_on = FakeChatModel(SUPPORTED, name="second")
     chain = FallbackChain([breaks, goes_on], after_first_piece="restart", max_retries=0)
     pieces, whole = await streamed(chain)

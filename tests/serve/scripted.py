@@ -48,7 +48,8 @@ EVIL = (
     "![f](https://evil.example/g.png) [[x](javascript:alert(1))](https://evil.example/x) "
     "[h](https://bank.example@evil.example) <https://evil.example/auto>\n\n"
     "\x1b[31mred\x1b[0m \u202egnp.exe\u202c <svg/onload=alert(1)> &lt;b&gt;\n\n"
-    "| <img src=x onerror=alert(1)> | b |\n|---|---|\n| `<script>` | <iframe src=//evil.example> |\n"
+    "| <img src=x onerror=alert(1)> | b |\n|---|---|\n"
+    "| `<script>` | <iframe src=//evil.example> |\n"
     "\n```html\n<script>alert(1)</script>\n```\n"
 )
 TAG = "<img src=x onerror='window.hit=9'>"
