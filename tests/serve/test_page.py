@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from tests.serve.scripted import TAG, Scripted, serving
+from tta_llm import step
 from tta_llm.serve import KeyRing, ServeSettings
+from tta_llm.testing import FakeChatModel
 
 playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser")
 expect = playwright.expect
@@ -252,6 +254,30 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_used(browser: Any) -> None:
         assert page.evaluate("Object.values(sessionStorage)").count("a-long-random-string") == 1
         assert page.evaluate("localStorage.length") == 0
         assert all("401" in each for each in trouble), trouble
+
+
+def test_what_a_server_does_not_remember_the_page_sends_along(browser: Any) -> None:
+    model = FakeChatModel(["Paris.", "Rome."])
+    with serving(model, OPEN) as (url, _), opened(browser, url) as (page, _):
+        done(ask(page, "Capital of France?"))
+        done(ask(page, "And of Italy?"))
+        assert [each.text for each in model.calls[1].messages] == [
+            *("Capital of France?", "Paris.", "And of Italy?")
+        ]
+        page.reload()
+        expect(page.get_by_role("article").last).to_contain_text("Rome.")
+        expect(page.get_by_role("article")).to_have_count(2)
+
+
+def test_a_workflow_that_takes_one_text_is_asked_the_last_question_alone(browser: Any) -> None:
+    @step
+    def shout(text: str) -> str:
+        return f"{text.upper()}!"
+
+    with serving(shout, OPEN) as (url, _), opened(browser, url) as (page, _):
+        done(ask(page, "one"))
+        done(ask(page, "two"))
+        expect(page.get_by_role("article").last.locator(".answer")).to_have_text("TWO!")
 
 
 def test_a_server_that_dies_is_told_and_the_question_can_be_asked_again(browser: Any) -> None:

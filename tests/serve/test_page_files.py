@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -49,8 +50,8 @@ def test_the_page_names_only_its_own_files_and_all_are_there() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: str(script.name))
-def test_no_script_parses_text_as_html_or_code(script: object) -> None:
-    (text,) = [each.read_text("utf-8") for each in SCRIPTS if each == script]
+def test_no_script_parses_text_as_html_or_code(script: Path) -> None:
+    text = script.read_text("utf-8")
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|eval\(|new Function",
         text,
