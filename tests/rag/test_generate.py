@@ -24,8 +24,10 @@ from tta_llm.rag.search.queries import HyDE, MultiQuery, RewriteQuery
 from tta_llm.rag.search.query import Query
 from tta_llm.rag.stores.filters import field
 from tta_llm.recovery import FallbackPrimitive
+from tta_llm.routing import FallbackChain
 from tta_llm.testing import FakeChatModel
 
+SUPPORTED = "A full battery lasts 40 days [1]."
 SAID = (user("How long does the battery last?"), assistant("40 days [1]."))
 
 
@@ -294,3 +296,12 @@ async def test_other_ways_to_ask_are_cleaned_and_counted() -> None:
     model = FakeChatModel("1. Runtime?\n- Runtime?\n\n* battery?\nb?\nc?\nd?")
     asked = await MultiQuery(model, count=2).execute(Query("battery?", ABOUT), WorkflowContext())
     assert asked == [Query("battery?", ABOUT), Query("Runtime?", ABOUT), Query("b?", ABOUT)]
+
+
+async def test_an_answer_tells_which_models_were_asked_before_and_who_goes_on() -> None:
+    breaks = FakeChatModel(f"{SUPPORTED} {SUPPORTED} More.", break_after=14, name="first")
+    goes_on = FakeChatModel(SUPPORTED, name="second")
+    chain = FallbackChain([breaks, goes_on], after_first_piece="restart", max_retries=0)
+    pieces, whole = await streamed(chain)
+    assert [each.choice for each in pieces if isinstance(each, AnswerRestart)] == ["second"]
+    assert [each.choice for each in whole.failed_attempts] == ["first"]
