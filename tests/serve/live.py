@@ -52,7 +52,7 @@ async def live(app: Starlette, grace_seconds: float = 5.0) -> AsyncIterator[Live
         try:
             yield Live(port, app.state.gate, task)
         finally:
-            if not task.done():
+            if not task.done() and not app.state.gate.draining:
                 signal.raise_signal(signal.SIGTERM)
             await task
 
