@@ -1,8 +1,9 @@
 """What serving adds to a stream: time to the first chunk, whole throughput, memory.
 
-Each server runs in a process of its own and streams the same words at the same pace: `tta serve`'s
-application, by OpenAI's form and by /run, and beside it a bare streaming endpoint of Starlette under
-the same uvicorn. Figures are of the same run, the rounds taken in turn, the best of each.
+Each server runs in a process of its own and streams the same words at the same pace: the
+application of `tta serve`, by /run and in OpenAI's form, and beside it a bare streaming endpoint of
+Starlette under the same uvicorn. Figures are of the same run, the rounds taken in turn, the best of
+each.
 
     python benchmarks/serving.py --streams 1000 --rounds 3
 """

@@ -24,7 +24,7 @@ async def served() -> AsyncIterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[Callable[..., httpx.AsyncClient]]:
+async def client() -> AsyncIterator[Callable[..., Any]]:
     """Ask an application without a socket."""
     async with AsyncExitStack() as opened:
 

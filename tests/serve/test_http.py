@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -104,7 +104,7 @@ async def test_commentary_that_an_agent_takes_back_does_not_end_a_stream(
     client: Callable[..., Any],
 ) -> None:
     class Commenting(FakeChatModel):
-        async def _stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        async def _stream(self, request: Any, context: Any) -> AsyncGenerator[Any, None]:
             yield TextDelta("I look.")
             yield StreamRestart("agent", "tools are called: search")
             async for event in super()._stream(request, context):

@@ -89,9 +89,8 @@ def test_a_tool_is_called_and_its_result_read_in_a_second_turn(client: openai.Op
     call: Any = message.tool_calls[0]
     assert (call.function.name, call.function.arguments) == ("weather", '{"city": "Paris"}')
     result: Any = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
-    second = client.chat.completions.create(
-        model="bot", messages=[*ASKED, message, result], tools=TOOLS
-    )
+    turns: Any = [*ASKED, message, result]
+    second = client.chat.completions.create(model="bot", messages=turns, tools=TOOLS)
     assert second.choices[0].message.content == "It is sunny there."
 
 
