@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tta_llm import step
 from tta_llm.serve import KeyRing, ServeSettings, create_app
 from tta_llm.serve.json_format import format_of
 from tta_llm.serve.running import check_host
+from tta_llm.serve.sse import to_json
 from tta_llm.testing import FakeChatModel
 
 BOTS = Path(__file__).with_name("bots.py")
@@ -167,3 +169,11 @@ def test_a_clients_schema_goes_on_as_it_came_and_answers_are_held_to_it() -> Non
     for wrong in ("[]", "{}", '{"n": "1"}', '{"n": true}', '{"n": 1, "of": "b"}'):
         with pytest.raises(ValueError, match="thing"):
             made.model_validate_json(wrong)
+
+
+def test_numbers_that_json_lacks_and_halves_of_characters_can_be_sent() -> None:
+    assert to_json({"a": [math.inf, (math.nan,), 1.5], "b": "é"}) == (
+        b'{"a":[null,[null],1.5],"b":"\\u00e9"}'
+    )
+    assert json.loads(to_json("\udcff")) == "\udcff"
+    assert to_json("é") == '"é"'.encode()

@@ -189,7 +189,7 @@ class Exchange:
         idle = asyncio.get_running_loop().time() - self._sent_at
         # Not while a piece waits for the client to read: the client is busy enough then.
         if self.streams and self.started and not self._sending and idle >= seconds / 2:
-            await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+            await self._write(KEEP_ALIVE)
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
