@@ -11,6 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 import tta_llm
+from tta_llm.cli.chat import chat
 from tta_llm.cli.cost import cost
 from tta_llm.cli.eval import evaluate
 from tta_llm.cli.exits import Exit, UsageError
@@ -153,6 +154,7 @@ def search(
     leave(lambda: run_search(options), as_json=as_json, recorded_as="tta search")
 
 
+app.command()(chat)
 app.command(name="eval")(evaluate)
 app.command()(trace)
 app.command()(cost)
