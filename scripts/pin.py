@@ -19,7 +19,7 @@ COMPILE = (
     "--no-strip-extras",
 )
 
-# The extra `mcp` asks for a newer pydantic than the rest, whose floor could not be tested beside it.
+# `mcp` asks for a newer pydantic than the rest, whose floor could not be tested beside it.
 LOWEST_EXTRAS = (
     *("anthropic", "chroma", "google", "lance", "openai", "otlp", "prices"),
     *("prometheus", "prompts", "redis", "rerank", "serve", "tiktoken"),
