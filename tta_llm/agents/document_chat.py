@@ -91,7 +91,7 @@ class DocumentChat(WorkflowPrimitive[ChatInput, CitedResponse]):
     """
 
     def __init__(
-        self, answer: WorkflowPrimitive[str | Query, Answer], *, name: str = "document_chat"
+        self, answer: WorkflowPrimitive[Query, Answer], *, name: str = "document_chat"
     ) -> None:
         super().__init__(name=name)
         self._answer = answer

@@ -19,6 +19,7 @@ from tta_llm.cli.leaving import leave
 from tta_llm.cli.options import AsJson, BaseUrl, Docs, Index, Model, Rebuild, Store, TopK, Where
 from tta_llm.cli.output import print_error
 from tta_llm.cli.route import route_app
+from tta_llm.cli.serve import serve
 from tta_llm.cli.trace import trace
 from tta_llm.errors import TTAError
 
@@ -158,6 +159,7 @@ app.command()(chat)
 app.command(name="eval")(evaluate)
 app.command()(trace)
 app.command()(cost)
+app.command()(serve)
 
 
 def _typed(text: str) -> str:

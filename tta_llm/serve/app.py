@@ -67,7 +67,7 @@ def create_app(
     gate = Gate(settings.max_concurrency)
 
     @asynccontextmanager
-    async def closing(app: Starlette) -> AsyncIterator[None]:
+    async def closing(_: Starlette) -> AsyncIterator[None]:
         yield
         await close_steps(*(each.workflow for each in workflows.values()))
 

@@ -68,11 +68,9 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._gate, self._grace, self._on_start = gate, grace_seconds, on_start
         self._draining: asyncio.Task[None] | None = None
-        self._asked_to_stop = asyncio.Event()
+        self._asked_to_stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        self._tell_to_stop = lambda: loop.call_soon_threadsafe(self._asked_to_stop.set)
         await super().startup(sockets=sockets)
         self._draining = asyncio.create_task(self._drain())
         self._on_start()
@@ -83,7 +81,7 @@ class _Server(uvicorn.Server):
             self.should_exit = self.force_exit = True
             # A third one finds Python's own handler, should something not listen.
             signal.signal(sig, signal.SIG_DFL)
-        self._tell_to_stop()
+        self._loop.call_soon_threadsafe(self._asked_to_stop.set)
 
     async def _drain(self) -> None:
         await self._asked_to_stop.wait()
