@@ -9,28 +9,30 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from weakref import WeakSet
 
-from tta_llm.performance._sqlite_opening import OPENING, open_cache, seconds_left
+from tta_llm.performance._sqlite_opening import OPENING, Layout, open_file, seconds_left
 from tta_llm.transactions import transaction
 
-__all__ = ["SQLiteFile"]
+__all__ = ["SQLiteFile", "close_files", "file_path"]
 
 _FILES: WeakSet[SQLiteFile] = WeakSet()
 
 
 class SQLiteFile:
-    """One connection to a cache's file, opened when it is first used, for one thread at a time.
+    """One connection to a store's file, opened when it is first used, for one thread at a time.
 
     It opens again when the file has been deleted or replaced.
 
     Args:
         path: The file, as an absolute path.
+        layout: What the file is, and what makes it so.
         is_reader: Whether the connection refuses to write.
     """
 
-    def __init__(self, path: Path, *, is_reader: bool) -> None:
-        self._path, self._is_reader = path, is_reader
+    def __init__(self, path: Path, layout: Layout, *, is_reader: bool) -> None:
+        self._path, self._layout, self._is_reader = path, layout, is_reader
         self.lock = threading.Lock()
         """Held while the connection is in use, opened or closed."""
         self._connection: sqlite3.Connection | None = None
@@ -48,7 +50,7 @@ class SQLiteFile:
             TimeoutError: Other threads had it all the time.
             sqlite3.OperationalError: Other processes had the file all the time, or it can't be
                 opened.
-            TTAError: The file is not a cache's.
+            TTAError: The file is laid out otherwise.
         """
         if not self.lock.acquire(timeout=seconds_left(until)):
             raise TimeoutError(f"other threads kept {self._path} busy for too long")
@@ -90,12 +92,36 @@ class SQLiteFile:
             return self._connection
         self.close_unlocked()
         with OPENING:
-            self._connection = open_cache(self._path, until)
+            self._connection = open_file(self._path, self._layout, until)
             self._identity = _identity(self._path)
         if self._is_reader:
             self._connection.execute("PRAGMA query_only = ON")
         _close_before_forks()
         return self._connection
+
+
+def close_files(*files: SQLiteFile) -> None:
+    """Close them all; the next use opens them again."""
+    for file in files:
+        file.close()
+
+
+def file_path(path: Any, *, instead: str) -> Path:
+    """Give an absolute path; refuse what can't be a file's, before anything is opened.
+
+    Args:
+        path: What was given as the path.
+        instead: The store that needs no file.
+    """
+    if not isinstance(path, (str, os.PathLike)) or isinstance(given := os.fspath(path), bytes):
+        raise TypeError(f"path is the path of a file, not {path!r}")
+    if not given or "\0" in given or given == ":memory:" or given.startswith("file:"):
+        raise ValueError(
+            f"path must be the path of a file, not {given!r}: what needs none is {instead}"
+        )
+    if Path(given).is_dir():
+        raise ValueError(f"{given!r} is a folder: name a file in it")
+    return Path(given).absolute()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

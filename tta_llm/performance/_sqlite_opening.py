@@ -7,43 +7,35 @@ import sqlite3
 import threading
 import time
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tta_llm.errors import TTAError
 from tta_llm.transactions import transaction
 
-__all__ = ["OPENING", "open_cache", "seconds_left"]
+__all__ = ["OPENING", "Layout", "open_file", "seconds_left"]
 
-# In the file's header: whose file it is, and how it is laid out.
-_APPLICATION = 0x74746163  # "ttac"
-_LAYOUT = 1
 
-# Bodies lie apart, so that noting that an entry was used doesn't write its body again. The total is
-# kept, for summing it up would read every entry at every write.
-_SCHEMA = (
-    """CREATE TABLE entries (
-        id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
-        expires REAL NOT NULL, used INTEGER NOT NULL
-    )""",
-    "CREATE INDEX entries_expires ON entries (expires)",
-    "CREATE INDEX entries_used ON entries (used)",
-    "CREATE TABLE bodies (id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
-    "CREATE TABLE total (bytes INTEGER NOT NULL)",
-    "INSERT INTO total VALUES (0)",
-    """CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
-        UPDATE total SET bytes = bytes + NEW.size;
-    END""",
-    """CREATE TRIGGER entry_dropped AFTER DELETE ON entries BEGIN
-        UPDATE total SET bytes = bytes - OLD.size;
-        DELETE FROM bodies WHERE id = OLD.id;
-    END""",
-    """CREATE TABLE leases (
-        key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires REAL NOT NULL
-    ) WITHOUT ROWID""",
-    "CREATE INDEX leases_expires ON leases (expires)",
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_LAYOUT}",
-)
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What makes a SQLite file one of ours, and what of ours it is.
+
+    Args:
+        application: Whose file it is, as its header says.
+        version: How it is laid out, as its header says.
+        schema: The statements that lay it out.
+        what: What errors call it.
+        durable: Whether what was written must outlast a crash of the whole machine.
+        erase: Whether what is deleted is overwritten.
+    """
+
+    application: int
+    version: int
+    schema: tuple[str, ...]
+    what: str
+    durable: bool = False
+    erase: bool = False
+
 
 _OTHER = "is some other program's database"
 _FOREIGN = {
@@ -58,23 +50,23 @@ OPENING = threading.Lock()
 """Held while a file is made and opened."""
 
 
-def open_cache(path: Path, until: float) -> sqlite3.Connection:
+def open_file(path: Path, layout: Layout, until: float) -> sqlite3.Connection:
     """Open the file, which is made when missing, and wait for nobody beyond that moment.
 
     Raises:
-        TTAError: It is no cache of ours; it is left as it is.
+        TTAError: It is not laid out so; it is left as it is.
         sqlite3.OperationalError: It can't be opened, or others had it all the time.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _make_empty(path)
     with closing(_connect(path, "ro", until)) as connection:
         # Looked at without the right to write: a file that is somebody else's stays as it is.
-        is_new = _is_new(connection, path)
+        is_new = _is_new(connection, path, layout)
     connection = _connect(path, "rw", until)
     try:
         if is_new:
-            _lay_out(connection, path)
-        _log_changes(connection, until)
+            _lay_out(connection, path, layout)
+        _log_changes(connection, layout, until)
     except BaseException:
         connection.close()
         raise
@@ -98,30 +90,33 @@ def _connect(path: Path, mode: str, until: float) -> sqlite3.Connection:
     )
 
 
-def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
-    """Tell an empty file from a cache; refuse any other."""
+def _is_new(connection: sqlite3.Connection, path: Path, layout: Layout) -> bool:
+    """Tell an empty file from one that is laid out so; refuse any other."""
     try:
-        pages, application, layout = (
+        pages, application, version = (
             connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "application_id", "user_version")
         )
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK and _is_half_made(path):
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK and _is_half_made(
+            path, layout
+        ):
             return True
         if error.sqlite_errorcode not in _FOREIGN:
             raise
-        raise _refusal(path, _FOREIGN[error.sqlite_errorcode]) from error
+        raise _refusal(path, _FOREIGN[error.sqlite_errorcode], layout) from error
     if not pages:
         return True
-    if application != _APPLICATION:
-        raise _refusal(path, _OTHER)
-    if layout != _LAYOUT:
-        raise _refusal(path, f"is the cache of another version of tta_llm (layout {layout})")
+    if application != layout.application:
+        raise _refusal(path, _OTHER, layout)
+    if version != layout.version:
+        other = f"is the {layout.what} of another version of tta_llm (layout {version})"
+        raise _refusal(path, other, layout)
     return False
 
 
-def _is_half_made(path: Path) -> bool:
-    """Tell whether a process ended while it made this file a cache, so that SQLite may undo it.
+def _is_half_made(path: Path, layout: Layout) -> bool:
+    """Tell whether a process ended while it laid this file out, so that SQLite may undo it.
 
     Either there was nothing in it before, as the log of what to undo says, or it has our mark
     already (https://sqlite.org/fileformat.html, sections 3 and 1.3). No connection of this process
@@ -132,7 +127,7 @@ def _is_half_made(path: Path) -> bool:
     except FileNotFoundError:
         return True  # another process has undone it meanwhile
     mark = _head(path)[68:72]
-    return pages_before == bytes(4) or mark == _APPLICATION.to_bytes(4, "big")
+    return pages_before == bytes(4) or mark == layout.application.to_bytes(4, "big")
 
 
 def _head(path: Path) -> bytes:
@@ -140,21 +135,23 @@ def _head(path: Path) -> bytes:
         return file.read(100)
 
 
-def _refusal(path: Path, what: str) -> TTAError:
-    return TTAError(f"{path} {what}, and was left as it is: name another file for the cache")
+def _refusal(path: Path, why: str, layout: Layout) -> TTAError:
+    return TTAError(f"{path} {why}, and was left as it is: name another file for the {layout.what}")
 
 
-def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
+def _lay_out(connection: sqlite3.Connection, path: Path, layout: Layout) -> None:
     with transaction(connection):
         if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
-            for statement in _SCHEMA:
+            for statement in layout.schema:
                 connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {layout.application}")
+            connection.execute(f"PRAGMA user_version = {layout.version}")
         else:  # another process was faster
-            _is_new(connection, path)
+            _is_new(connection, path, layout)
 
 
-def _log_changes(connection: sqlite3.Connection, until: float) -> None:
-    """Let readers read while one writes; only a crash of the whole machine may undo a change."""
+def _log_changes(connection: sqlite3.Connection, layout: Layout, until: float) -> None:
+    """Let readers read while one writes; at most a crash of the whole machine undoes a change."""
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -164,7 +161,9 @@ def _log_changes(connection: sqlite3.Connection, until: float) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not seconds_left(until):
                 raise
             time.sleep(0.002)
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if layout.durable else 'NORMAL'}")
+    if layout.erase:
+        connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
 
 

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from tta_llm.core._checks import at_least, positive
 from tta_llm.core.threads import finish_in_thread
-from tta_llm.performance._sqlite_file import SQLiteFile
+from tta_llm.performance._cache_layout import CACHE
+from tta_llm.performance._sqlite_file import SQLiteFile, close_files, file_path
 
 __all__ = ["SQLiteStore"]
 
@@ -105,14 +106,14 @@ class SQLiteStore:
         max_wait_seconds: float = 0.2,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.path: Path = _checked(path)
+        self.path: Path = file_path(path, instead="MemoryStore")
         """The file, as an absolute path."""
         self._max_bytes = at_least(1, max_bytes, "max_bytes")
         self._max_wait_seconds = positive(max_wait_seconds, "max_wait_seconds")
         self._now = now
         # Two connections, for a read never waits for a write.
-        self._reader = SQLiteFile(self.path, is_reader=True)
-        self._writer = SQLiteFile(self.path, is_reader=False)
+        self._reader = SQLiteFile(self.path, CACHE, is_reader=True)
+        self._writer = SQLiteFile(self.path, CACHE, is_reader=False)
         self._noting = threading.Lock()
         self._noted: dict[str, None] = {}
         for file in (self._reader, self._writer):
@@ -151,7 +152,7 @@ class SQLiteStore:
 
     async def aclose(self) -> None:
         """Close the file; the next use opens it again."""
-        await finish_in_thread(_close, self._reader, self._writer)
+        await finish_in_thread(close_files, self._reader, self._writer)
 
     async def _call(self, work: Callable[..., T], *arguments: object) -> T:
         # Counted from here, so that who had to wait for a free thread doesn't wait as long again.
@@ -210,21 +211,3 @@ class SQLiteStore:
 
 def _total(connection: sqlite3.Connection) -> int:
     return connection.execute("SELECT bytes FROM total").fetchone()[0]  # type: ignore[no-any-return]
-
-
-def _close(*files: SQLiteFile) -> None:
-    for file in files:
-        file.close()
-
-
-def _checked(path: Any) -> Path:
-    """Refuse what can't be a file's path, before anything is opened."""
-    if not isinstance(path, (str, os.PathLike)) or isinstance(given := os.fspath(path), bytes):
-        raise TypeError(f"path is the path of a file, not {path!r}")
-    if not given or "\0" in given or given == ":memory:" or given.startswith("file:"):
-        raise ValueError(
-            f"path must be the path of a file, not {given!r}: what needs none is MemoryStore"
-        )
-    if Path(given).is_dir():
-        raise ValueError(f"{given!r} is a folder: name a file in it")
-    return Path(given).absolute()

@@ -21,6 +21,7 @@ from tta_llm.messages import (
 )
 
 __all__ = [
+    "definition_texts",
     "estimated_tokens",
     "estimated_usage",
     "fewest_input_tokens",
@@ -56,7 +57,7 @@ def most_input_tokens(request: ChatRequest) -> int:
     size = 0
     for message in request.messages:
         size += _AROUND_A_MESSAGE + sum(map(_most_for, message.parts))
-    if definitions := _definitions(request):
+    if definitions := definition_texts(request):
         size += _AROUND_DEFINITIONS
         size += sum(_AROUND_A_MESSAGE + _bytes(text) for text in definitions)
     return size + (_bytes(_dumped(request.extra)) if request.extra else 0)
@@ -133,7 +134,8 @@ def _bytes(text: str) -> int:
     return len(text.encode(errors="surrogatepass"))
 
 
-def _definitions(request: ChatRequest) -> list[str]:
+def definition_texts(request: ChatRequest) -> list[str]:
+    """Give what a request brings besides messages: its tools, and the schema of the answer."""
     texts = [f"{t.name} {t.description} {_dumped(t.parameters)}" for t in request.tools]
     if request.response_format is not None:
         texts.append(_dumped(request.response_format.model_json_schema()))

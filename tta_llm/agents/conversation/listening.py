@@ -1,0 +1,64 @@
+"""What a stream said so far, as the messages that a turn keeps."""
+
+from __future__ import annotations
+
+from tta_llm.messages import (
+    ChatResponse,
+    Finish,
+    Message,
+    ResponseBuilder,
+    StreamEvent,
+    ToolCall,
+    ToolFinished,
+    ToolResult,
+    assistant,
+    tool,
+)
+
+__all__ = ["Listener", "said_in"]
+
+
+def said_in(response: ChatResponse) -> tuple[Message, ...]:
+    """Give all messages of an answer: those of an agent's run, or the one there is."""
+    return tuple(getattr(response, "new_messages", ())) or (response.message,)
+
+
+class Listener:
+    """Follows a stream's events."""
+
+    def __init__(self) -> None:
+        self._builder = ResponseBuilder()
+        self._calls: list[tuple[ToolCall, ToolResult]] = []
+
+    @property
+    def finish(self) -> Finish:
+        """The end of the answer.
+
+        Raises:
+            InvalidResponseError: It has not come.
+        """
+        self._builder.build()
+        assert self._builder.finish is not None
+        return self._builder.finish
+
+    def add(self, event: StreamEvent) -> None:
+        """Take the next event."""
+        self._builder.add(event)
+        if isinstance(event, ToolFinished):
+            self._calls.append((event.call, event.result))
+
+    def said(self) -> tuple[Message, ...]:
+        """The whole answer, with the tools that were called for it."""
+        whole = getattr(self.finish, "new_messages", ())
+        return tuple(whole) or (*self._tools(), self._builder.message())
+
+    def said_so_far(self) -> tuple[Message, ...]:
+        """What there is of an answer that broke off; calls that were not made are left out."""
+        text = self._builder.text
+        return (*self._tools(), *([assistant(text)] if text else []))
+
+    def _tools(self) -> list[Message]:
+        messages = []
+        for call, result in self._calls:
+            messages += [assistant((call,)), tool(result)]
+        return messages
