@@ -211,6 +211,13 @@ def test_the_last_question_is_asked_again(chat: Run, server: str) -> None:
     assert [each["messages"][-1]["content"] for each in Server.asked] == ["Hello?", "Hello?"]
 
 
+def test_a_failed_answer_is_tried_again_in_its_place(chat: Run, server: str) -> None:
+    lines = "Hello?\n/history\n/model smollm\n/retry\n/history\n"
+    _, out, _ = chat(lines, "--base-url", server, "--model", "down")
+    assert "1 (failed)\nuser: Hello?\n\n" in out
+    assert out.endswith("\n1\nuser: Hello?\nassistant: Nine hours [1]. Or ten [7].\n\n")
+
+
 def test_nothing_is_read_after_leaving(chat: Run, server: str) -> None:
     assert chat("/quit\nHello?\n", "--base-url", server) == (0, "", "")
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
-from tta_llm.agents.document_chat import AnswerCited
+from tta_llm.agents.document_chat import AnswerCited, AnswerGiven
 from tta_llm.core import WorkflowContext
 from tta_llm.messages import (
-    ProgressEvent,
     ResponseBuilder,
     StreamEvent,
     StreamRestart,
@@ -79,6 +78,5 @@ class Reply:
                 self.citations.append(event.citation)
             case ToolFinished():
                 self.tools.append(event)
-            case ProgressEvent():
-                answer = getattr(getattr(event, "response", None), "answer", None)
-                self.notes = getattr(answer, "notes", ())
+            case AnswerGiven():
+                self.notes = event.response.answer.notes

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tta_llm.agents import Conversation, DocumentChat, MemorySessionStore, SQLiteSessionStore, Turn
-from tta_llm.agents.conversation.store import SessionStore
+from tta_llm.agents import (
+    Conversation,
+    DocumentChat,
+    MemorySessionStore,
+    SessionStore,
+    SQLiteSessionStore,
+    Turn,
+)
+from tta_llm.agents.conversation.turns import REQUEST_ID
 from tta_llm.agents.requester import SESSION_ID
 from tta_llm.cli.chat_reply import Reply
 from tta_llm.cli.documents import Documents, read_filter
@@ -117,8 +125,24 @@ class Talk:
 
     def begin(self, question: str) -> Reply:
         """Take a question."""
-        data = {SESSION_ID: self._session} if self._options.keep else {}
-        reply = Reply(question, WorkflowContext(data=dict[str, Any](data)))
+        data: dict[str, Any] = {REQUEST_ID: uuid.uuid4().hex}
+        if self._options.keep:
+            data[SESSION_ID] = self._session
+        return self._begun(Reply(question, WorkflowContext(data=data)))
+
+    def begin_again(self) -> Reply | None:
+        """Take the last question once more; None when there is none.
+
+        An answer that did not come to its end is given another try in its place.
+        """
+        if not self.replies:
+            return None
+        last = self.replies[-1]
+        if last.builder.finish is not None:
+            return self.begin(last.question)
+        return self._begun(Reply(last.question, WorkflowContext(data={**last.context.data})))
+
+    def _begun(self, reply: Reply) -> Reply:
         self.replies.append(reply)
         return reply
 
@@ -192,7 +216,9 @@ async def talking(options: ChatOptions, recorder: Recorder) -> AsyncGenerator[Ta
             opened = options.documents.opened(quiet=options.as_json)
             index, report = await stack.enter_async_context(opened)
             options.documents.print_skipped(report)
-        talk = Talk(options, models, index, _store(options), recorder)
+        store = _store(options)
+        stack.push_async_callback(store.aclose)
+        talk = Talk(options, models, index, store, recorder)
         stack.push_async_callback(talk.aclose)
         yield talk
 

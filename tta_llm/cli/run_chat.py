@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, contextmanager
 from tta_llm.cli.chat_commands import QUIT, RETRY, Commands
 from tta_llm.cli.chat_input import typed_lines
 from tta_llm.cli.chat_json import JsonScreen
+from tta_llm.cli.chat_reply import Reply
 from tta_llm.cli.chat_screen import Screen, TextScreen
 from tta_llm.cli.chat_talk import TOLD, ChatOptions, Talk, talking
 from tta_llm.cli.exits import Exit
@@ -66,18 +67,17 @@ class _Chat:
         elif line.startswith("/"):
             self._command(line)
         else:
-            self._ask(line)
+            self._answer(self._talk.begin(line))
 
-    def _ask(self, question: str) -> None:
-        reply = self._talk.begin(question)
+    def _answer(self, reply: Reply) -> None:
         with self._interruptible():
             self._runner.run(self._talk.answer(reply, self._screen.show))
         self._screen.answered(reply, self._talk.path)
         self._failed |= reply.error is not None
 
     def _retry(self) -> None:
-        if self._talk.replies:
-            self._ask(self._talk.replies[-1].question)
+        if (reply := self._talk.begin_again()) is not None:
+            self._answer(reply)
         else:
             self._screen.say(RETRY, "Nothing was asked so far.")
 
