@@ -23,6 +23,7 @@ def docs(tmp_path: Path) -> Path:
 def server() -> Iterator[str]:
     pytest.importorskip("openai")
     Server.asked.clear()
+    Server.left.clear()
     served = HTTPServer(("127.0.0.1", 0), Server)
     thread = threading.Thread(target=served.serve_forever)
     thread.start()

@@ -11,10 +11,12 @@ from typing import Annotated, Any, TextIO
 import typer
 
 import tta_llm
+from tta_llm.cli.chat import chat
 from tta_llm.cli.cost import cost
 from tta_llm.cli.eval import evaluate
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.leaving import leave
+from tta_llm.cli.options import AsJson, BaseUrl, Docs, Index, Model, Rebuild, Store, TopK, Where
 from tta_llm.cli.output import print_error
 from tta_llm.cli.route import route_app
 from tta_llm.cli.serve import serve
@@ -54,70 +56,19 @@ def tta(
     """Build and ask LLM pipelines."""
 
 
-_Docs = Annotated[
-    Path,
-    typer.Option(
-        help="A folder of documents, or one document: Markdown, text, HTML, PDF and more.",
-        show_default=False,
-    ),
-]
-_Index = Annotated[
-    Path | None,
-    typer.Option(
-        help="Where the index is kept. Without it: in the cache folder of your account.",
-        show_default=False,
-    ),
-]
-_Store = Annotated[
-    str | None,
-    typer.Option(
-        help="What keeps the vectors: chroma, numpy or what a package adds. Without it: what the "
-        "index was made with, or chroma.",
-        show_default=False,
-    ),
-]
-_Where = Annotated[
-    str | None,
-    typer.Option(
-        help="Only documents that match, as in 'year >= 2024 and kind == \"pdf\"'.",
-        show_default=False,
-    ),
-]
-_Rebuild = Annotated[bool, typer.Option("--rebuild", help="Embed all documents anew.")]
-_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
-
-
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
     *,
-    docs: _Docs,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            envvar="TTA_MODEL",
-            help="Who writes the answer: openai:NAME, anthropic:NAME, google:NAME, ollama:NAME and "
-            "so on, or none to quote the documents. Without it: openai:gpt-4.1-mini when "
-            "OPENAI_API_KEY is set, else none.",
-            show_default=False,
-        ),
-    ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="A server that speaks OpenAI's protocol, such as http://localhost:11434/v1. "
-            "Without --model: the first model that it names.",
-            show_default=False,
-        ),
-    ] = None,
-    index: _Index = None,
-    store: _Store = None,
-    top_k: Annotated[
-        int, typer.Option(min=1, max=50, help="How many passages the answer may rest on.")
-    ] = 6,
-    where: _Where = None,
-    rebuild: _Rebuild = False,
-    as_json: _AsJson = False,
+    docs: Docs,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    index: Index = None,
+    store: Store = None,
+    top_k: TopK = 6,
+    where: Where = None,
+    rebuild: Rebuild = False,
+    as_json: AsJson = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more, on stderr.")] = False,
 ) -> None:
     """Answer a question from your documents, with the places that say so.
@@ -151,10 +102,10 @@ def ingest(
         Path, typer.Argument(help="A folder of documents, or one document.", show_default=False)
     ],
     *,
-    index: _Index = None,
-    store: _Store = None,
-    rebuild: _Rebuild = False,
-    as_json: _AsJson = False,
+    index: Index = None,
+    store: Store = None,
+    rebuild: Rebuild = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take documents into an index, so that questions find it up to date.
 
@@ -175,15 +126,15 @@ def ingest(
 def search(
     question: Annotated[str, typer.Argument(help="What you look for.", show_default=False)],
     *,
-    docs: _Docs,
-    index: _Index = None,
-    store: _Store = None,
+    docs: Docs,
+    index: Index = None,
+    store: Store = None,
     top_k: Annotated[int, typer.Option(min=1, max=100, help="How many passages to show.")] = 6,
-    where: _Where = None,
+    where: Where = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why each was found, stage by stage.")
     ] = False,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the passages that bear on a question.
 
@@ -204,6 +155,7 @@ def search(
     leave(lambda: run_search(options), as_json=as_json, recorded_as="tta search")
 
 
+app.command()(chat)
 app.command(name="eval")(evaluate)
 app.command()(trace)
 app.command()(cost)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass
 from typing import Any
 
+from tta_llm.cli.citations import citation_fields, citation_lines
 from tta_llm.cli.documents import Documents, counts, read_filter, report_fields
 from tta_llm.cli.exits import Exit, UsageError
-from tta_llm.cli.models import model_of
+from tta_llm.cli.models import chosen_name, model_of
 from tta_llm.cli.output import print_json, print_text
 from tta_llm.core import WorkflowContext
-from tta_llm.providers import ChatModel
-from tta_llm.rag.answers.answer import Answer, Citation
-from tta_llm.rag.documents import describe_location
+from tta_llm.rag.answers.answer import Answer
 from tta_llm.rag.ingest.report import IngestReport
 from tta_llm.rag.pipeline import rag_pipeline
 from tta_llm.rag.search.query import Query
 
 __all__ = ["AskOptions", "run_ask"]
 
-_DEFAULT_MODEL = "openai:gpt-4.1-mini"
 _NO_MODEL = (
     "No model was called; what is found is quoted. Set OPENAI_API_KEY, or give "
     "--model openai:NAME, anthropic:NAME or google:NAME with their key set, "
@@ -61,13 +58,6 @@ class _Outcome:
     def notes(self) -> tuple[str, ...]:
         return self.answer.notes if self.answer.model else (*self.answer.notes, _NO_MODEL)
 
-    def line(self, citation: Citation) -> str:
-        place = (citation.line_start, citation.line_end, citation.page)
-        location = describe_location(self.options.documents.path(citation.path), *place)
-        under = " > ".join(citation.headings) or citation.title
-        doubt = f": {citation.problem}" if citation.problem else ""
-        return f"[{citation.number}{'?' if doubt else ''}] {location}  ({under}){doubt}"
-
 
 def run_ask(options: AskOptions) -> int:
     """Do it, print it, and give the exit code.
@@ -87,17 +77,11 @@ def run_ask(options: AskOptions) -> int:
     return outcome.code
 
 
-async def _model(options: AskOptions) -> ChatModel | None:
-    name = options.model
-    if name is None and not options.base_url and os.environ.get("OPENAI_API_KEY"):
-        name = _DEFAULT_MODEL
-    return await model_of(name, options.base_url)
-
-
 async def _ask(options: AskOptions) -> _Outcome:
     started = time.perf_counter()
     query = Query(options.question, where=read_filter(options.where))
-    model = await _model(options)
+    name = chosen_name(options.model, options.base_url)
+    model = await model_of(name, options.base_url)
     try:
         async with options.documents.opened(quiet=options.as_json) as (index, report):
             pipeline = rag_pipeline(index, model, top_k=options.top_k)
@@ -116,8 +100,7 @@ def _print(outcome: _Outcome) -> None:
     print_text(answer.text)
     if answer.citations:
         print_text("")
-    # Several sentences may rest on one place.
-    for line in dict.fromkeys(map(outcome.line, answer.citations)):
+    for line in citation_lines(answer.citations, options.documents.path):
         print_text(line)
     print_text("")
     for note in outcome.notes:
@@ -136,21 +119,7 @@ def _as_json(outcome: _Outcome) -> dict[str, Any]:
         "found": answer.found,
         "answer": answer.text,
         "model": answer.model,
-        "citations": [
-            {
-                "number": each.number,
-                "path": documents.path(each.path),
-                "line_start": each.line_start,
-                "line_end": each.line_end,
-                "page": each.page,
-                "title": each.title,
-                "headings": list(each.headings),
-                "quote": each.quote,
-                "claim": each.claim,
-                "problem": each.problem,
-            }
-            for each in answer.citations
-        ],
+        "citations": [citation_fields(each, documents.path) for each in answer.citations],
         "unsupported": list(answer.unsupported),
         "notes": list(outcome.notes),
         "skipped": documents.skipped(report),

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 from tta_llm.cli.exits import UsageError
 from tta_llm.providers import ChatModel, OpenAIChatModel, chat_model
 
-__all__ = ["model_of"]
+__all__ = ["chosen_name", "model_of"]
 
 _PROTOCOLS = ("openai:", "anthropic:", "google:")
+_DEFAULT = "openai:gpt-4.1-mini"
+
+
+def chosen_name(name: str | None, base_url: str | None) -> str | None:
+    """Name the default model for those who name neither model nor server, and have its key."""
+    has_key = not base_url and os.environ.get("OPENAI_API_KEY")
+    return _DEFAULT if name is None and has_key else name
 
 
 async def model_of(name: str | None, base_url: str | None) -> ChatModel | None:

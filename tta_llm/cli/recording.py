@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -18,7 +20,7 @@ from tta_llm.observability.runs.exporter import RunProcessor
 from tta_llm.observability.runs.opening import store_file
 from tta_llm.observability.runs.store import RunStore
 
-__all__ = ["recorded"]
+__all__ = ["recorded", "recording"]
 
 
 @contextmanager
@@ -27,23 +29,36 @@ def recorded(name: str) -> Iterator[None]:
 
     Where the command was wrong, nothing was run, and nothing is kept.
     """
-    if configured() or not _has_place():
+    with recording() as run, run(name):
         yield
+
+
+@contextmanager
+def recording() -> Iterator[Callable[[str], AbstractContextManager[None]]]:
+    """Give what records a block as a run of its own, under a name."""
+    if configured() or not _has_place():
+        yield lambda _: nullcontext()
         return
     provider = TracerProvider(resource=Resource({}), shutdown_on_exit=False)
     provider.add_span_processor(RunProcessor(warn=_warn))
     trace.set_tracer_provider(provider)
     try:
+        yield partial(_run, provider)
+    finally:
+        provider.shutdown()
+
+
+@contextmanager
+def _run(provider: TracerProvider, name: str) -> Iterator[None]:
+    try:
         with _span(provider.get_tracer("tta_llm"), name) as span:
             yield
     except UsageError:
-        provider.shutdown()
         # What is under way is recorded every second, so it may be there.
+        provider.force_flush()
         with suppress(TTAError, OSError):
             RunStore().forget(format_trace_id(span.get_span_context().trace_id))
         raise
-    finally:
-        provider.shutdown()
 
 
 def _has_place() -> bool:
@@ -62,7 +77,7 @@ def _span(tracer: trace.Tracer, name: str) -> Iterator[trace.Span]:
     ) as span:
         try:
             yield span
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
             span.set_attribute(names.CANCELLED, value=True)
             raise
         except BaseException as error:

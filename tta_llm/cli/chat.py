@@ -1,0 +1,83 @@
+"""`tta chat`: the command and its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tta_llm.cli.leaving import leave
+from tta_llm.cli.options import BaseUrl, Index, Rebuild, Store, TopK, Where
+
+__all__ = ["chat"]
+
+
+def chat(
+    *,
+    docs: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of documents, or one document, that the answers rest on. Without it: "
+            "the model answers from what it knows.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TTA_MODEL",
+            help="Who answers: openai:NAME, anthropic:NAME, google:NAME, ollama:NAME and so on; "
+            "several with commas between them, each asked when those before it don't answer; or "
+            "none to quote the documents. Without it: openai:gpt-4.1-mini when OPENAI_API_KEY is "
+            "set, else none.",
+            show_default=False,
+        ),
+    ] = None,
+    base_url: BaseUrl = None,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            help="The conversation's name: it is kept in your account, and goes on when you give "
+            "the name again. Without it: the conversation ends with the command.",
+            show_default=False,
+        ),
+    ] = None,
+    system: Annotated[
+        str, typer.Option(help="What the model is told before all else, such as a tone.")
+    ] = "",
+    no_keep: Annotated[
+        bool, typer.Option("--no-keep", help="Each question stands for itself; none is kept.")
+    ] = False,
+    index: Index = None,
+    store: Store = None,
+    top_k: TopK = 6,
+    where: Where = None,
+    rebuild: Rebuild = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each line that is read.")
+    ] = False,
+) -> None:
+    """Talk with a model, with your documents, or with a model about your documents.
+
+    Ctrl-C stops an answer, and at the prompt leaves; /help tells the commands. From a pipe each
+    line is a question.
+
+    Exit codes: 0 left; 1 something failed; 2 wrong usage; 130 interrupted.
+    """
+    # Imported here, because it loads for a second what `tta --help` doesn't need.
+    from tta_llm.cli.documents import Documents  # noqa: PLC0415
+    from tta_llm.cli.run_chat import ChatOptions, run_chat  # noqa: PLC0415
+
+    options = ChatOptions(
+        documents=None if docs is None else Documents(docs, index, store, rebuild),
+        model=model,
+        base_url=base_url,
+        session=session,
+        system=system,
+        top_k=top_k,
+        where=where,
+        keep=not no_keep,
+        as_json=as_json,
+    )
+    leave(lambda: run_chat(options), as_json=as_json)
