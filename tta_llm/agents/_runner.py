@@ -94,7 +94,7 @@ class Runner:
             return await _work(loop, run)
 
     def _new_run(self, input_data: ChatInput, context: WorkflowContext) -> tuple[Run, Setup]:
-        _tell({conventions.CONVERSATION_ID: session_of(context)})
+        _tell({conventions.CONVERSATION: session_of(context)})
         request = ChatRequest.of(input_data)
         if request.tools or request.tool_choice is not None:
             raise InvalidRequestError(
