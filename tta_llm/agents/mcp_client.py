@@ -152,12 +152,13 @@ def _client(
 
 
 def _over_http(url: str, stack: AsyncExitStack, headers: Mapping[str, str] | None) -> Any:
+    import httpx2  # noqa: PLC0415 - optional
     from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415 - optional
-    from mcp.shared._httpx_utils import create_mcp_http_client  # noqa: PLC0415 - optional
 
     if not url.startswith(("http://", "https://")):
         raise ValueError("give an address with http:// or https://, or a command as a list")
-    client = create_mcp_http_client(None if headers is None else dict(headers))
+    # Its stream of events may be quiet for long; a call has a time limit of its own.
+    client = httpx2.AsyncClient(headers=dict(headers or {}), timeout=httpx2.Timeout(30, read=300))
     stack.push_async_callback(client.aclose)
     return streamable_http_client(url, http_client=client)
 
