@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from tta_llm.agents.conversation.redis_store import RedisSessionStore
     from tta_llm.agents.conversation.sqlite_store import SQLiteSessionStore
     from tta_llm.agents.conversation.store import Session, SessionKey, SessionStore, Turn
-    from tta_llm.agents.document_chat import AnswerCited, CitedResponse, DocumentChat
+    from tta_llm.agents.document_chat import (
+        AnswerCited,
+        AnswerGiven,
+        CitedResponse,
+        DocumentChat,
+    )
     from tta_llm.agents.limits import AgentLimits
     from tta_llm.agents.mcp_client import mcp_tools
     from tta_llm.agents.mcp_server import mcp_server
@@ -27,6 +32,7 @@ __all__ = [
     "AgentLimits",
     "AgentResponse",
     "AnswerCited",
+    "AnswerGiven",
     "CitedResponse",
     "Conversation",
     "DocumentChat",
@@ -53,7 +59,7 @@ _HOMES = {
     "conversation.redis_store": ("RedisSessionStore",),
     "conversation.sqlite_store": ("SQLiteSessionStore",),
     "conversation.store": ("Session", "SessionKey", "SessionStore", "Turn"),
-    "document_chat": ("AnswerCited", "CitedResponse", "DocumentChat"),
+    "document_chat": ("AnswerCited", "AnswerGiven", "CitedResponse", "DocumentChat"),
     "limits": ("AgentLimits",),
     "mcp_client": ("mcp_tools",),
     "mcp_server": ("mcp_server",),

@@ -17,6 +17,7 @@ from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.leaving import leave
 from tta_llm.cli.output import print_error
 from tta_llm.cli.route import route_app
+from tta_llm.cli.serve import serve
 from tta_llm.cli.trace import trace
 from tta_llm.errors import TTAError
 
@@ -206,6 +207,7 @@ def search(
 app.command(name="eval")(evaluate)
 app.command()(trace)
 app.command()(cost)
+app.command()(serve)
 
 
 def _typed(text: str) -> str:

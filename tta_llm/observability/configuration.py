@@ -129,7 +129,7 @@ def configure(
             port = _serve(made, port=prometheus)
         readers = _otlp_readers(otlp=otlp)
         if prometheus is not False:
-            readers.append(_reader_for_prometheus())
+            readers.append(reader_for_prometheus())
         _set_up(resource, _processors(otlp=otlp, console=console, local=local), readers, made)
         if otlp and Capture.EVENT in capture():
             _send_events(resource, made, where=otlp)
@@ -195,7 +195,7 @@ def _otlp(module: str, name: str, *, where: str | bool) -> Any:
     )
 
 
-def _reader_for_prometheus() -> MetricReader:
+def reader_for_prometheus() -> MetricReader:
     """Make a reader whose labels are those that the documentation names, and no others."""
     module = "opentelemetry.exporter.prometheus"
     reader = _imported(module, "configure(prometheus=…)", "prometheus", "PrometheusMetricReader")

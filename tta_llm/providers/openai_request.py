@@ -65,6 +65,10 @@ def _response_format(request: ChatRequest) -> JSON | None:
     wanted = request.response_format
     if wanted is None:
         return None
+    # What a client of this protocol sent to a server of ours goes on as it came.
+    as_it_came: JSON | None = getattr(wanted, "openai_response_format", None)
+    if as_it_came is not None:
+        return as_it_came
     strict = strict_schema(wanted)
     schema = wanted.model_json_schema() if strict is None else strict
     described = {"name": wanted.__name__, "schema": schema, "strict": strict is not None}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tta_llm.messages import FailedAttempt
 from tta_llm.rag.documents import Chunk, Span, describe_location
 
 __all__ = ["Answer", "Citation"]
@@ -78,6 +79,8 @@ class Answer:
         model: The model that wrote it, None when it is quoted from the documents.
         notes: What the reader should know of how it came about.
         unsupported: The sentences of the text that no source was found to say.
+        failed_attempts: Why the models that were asked before this one did not answer; it does not
+            count when answers are compared.
     """
 
     question: str
@@ -87,6 +90,7 @@ class Answer:
     model: str | None = None
     notes: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
+    failed_attempts: tuple[FailedAttempt, ...] = field(default=(), compare=False)
 
 
 def not_found(question: str, model: str | None = None, *notes: str) -> Answer:

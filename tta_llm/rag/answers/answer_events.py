@@ -27,9 +27,15 @@ class AnswerCitation:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRestart:
-    """The answer begins anew: whoever shows it takes back all that came before."""
+    """The answer begins anew: whoever shows it takes back all that came before.
+
+    Args:
+        reason: Why.
+        choice: The model of a fallback that answers from here on; empty when it is the same.
+    """
 
     reason: str
+    choice: str = ""
 
 
 AnswerEvent: TypeAlias = AnswerText | AnswerCitation | AnswerRestart | Answer

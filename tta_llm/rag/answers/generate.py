@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
 
@@ -185,7 +186,7 @@ class _Reading:
                 self._tools.append(name)
             case StreamRestart():
                 shown, self._writer, self._tools = self._writer.text, self._begin(), []
-                return [AnswerRestart(event.reason)] if shown else []
+                return [AnswerRestart(event.reason, event.choice)] if shown else []
             case Finish():
                 return await self._finish(event)
         return ()
@@ -193,7 +194,8 @@ class _Reading:
     async def _finish(self, event: Finish) -> Sequence[AnswerEvent]:
         model = f"{event.provider}:{event.model}"
         ending = Ending(event.finish_reason, model, tuple(dict.fromkeys(self._tools)))
-        events, self._answer = await self._writer.finish(ending)
+        events, answer = await self._writer.finish(ending)
+        self._answer = replace(answer, failed_attempts=event.failed_attempts)
         return [*events, self._answer]
 
     def answer(self) -> Answer:
