@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self, cast, get_args
+from typing import Any, Self, get_args
 
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
 from tta_llm.errors import MissingExtraError
@@ -22,7 +22,7 @@ _LONGEST_REPEAT = 1_000_000
 
 
 class PromptTemplate(WorkflowPrimitive[Mapping[str, Any], ChatRequest]):
-    """Makes a request to a model out of a Jinja template and the values of its variables.
+    r"""Makes a request to a model out of a Jinja template and the values of its variables.
 
     Values are put in as they are: they are never rendered, and can't change who speaks. A variable
     without a value is an error. The template runs in Jinja's sandbox, without files or imports, and
@@ -48,7 +48,9 @@ class PromptTemplate(WorkflowPrimitive[Mapping[str, Any], ChatRequest]):
         from tta_llm.prompts import PromptTemplate
         from tta_llm.testing import FakeChatModel
 
-        prompt = PromptTemplate("--- system\\nAnswer in {{ language }}.\\n--- user\\n{{ question }}")
+        prompt = PromptTemplate(
+            "--- system\nAnswer in {{ language }}.\n--- user\n{{ question }}"
+        )
         assert prompt.variables == ("language", "question")
         request = prompt.render(language="French", question="{{ language }}?")
         assert [message.text for message in request.messages] == [
@@ -136,6 +138,7 @@ class PromptTemplate(WorkflowPrimitive[Mapping[str, Any], ChatRequest]):
 
 
 def _messages(template: str | Sequence[tuple[Role, str]]) -> tuple[tuple[Role, str], ...]:
+    pairs: list[tuple[Any, Any]]
     if not isinstance(template, str):
         pairs = [(role, text) for role, text in template]
     else:
@@ -151,7 +154,7 @@ def _messages(template: str | Sequence[tuple[Role, str]]) -> tuple[tuple[Role, s
             raise TypeError(f"a template is a text, not {type(text).__name__}")
     if not pairs:
         raise ValueError("a template has at least one message")
-    return tuple((cast("Role", role), text.replace("\r\n", "\n")) for role, text in pairs)
+    return tuple((role, text.replace("\r\n", "\n")) for role, text in pairs)
 
 
 def _version(messages: Sequence[tuple[Role, str]]) -> str:

@@ -107,5 +107,5 @@ def test_what_is_no_workflow_is_told_in_a_sentence(file: Path, where: str, said:
 def test_a_module_that_can_not_be_imported_is_told(tmp_path: Path, source: str) -> None:
     path = tmp_path / "broken_bots_of_a_test.py"
     path.write_text(source)
-    with pytest.raises(UsageError, match="importing .* failed"):
+    with pytest.raises(UsageError, match=r"importing .* failed"):
         load_workflow(f"{path}:bot")

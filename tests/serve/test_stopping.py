@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import struct
@@ -198,12 +199,13 @@ async def test_a_second_signal_ends_everything_at_once(
 
 @pytest.mark.slow
 async def test_sigterm_in_full_load_loses_no_answer_of_a_process(ask: Ask) -> None:
-    streams = 50
-    with tta_serve(f"bot={BOTS}:slow") as server:
+    # In full size: TTA_SERVE_REQUESTS=1500 pytest tests/serve/test_stopping.py -k full_load
+    requests = int(os.environ.get("TTA_SERVE_REQUESTS", "75"))
+    with tta_serve(f"bot={BOTS}:slow", f"--max-concurrency={requests}") as server:
         port = int(server.url.rpartition(":")[2])
         asked = [
             await ask(port, *each)
-            for _ in range(streams)
+            for _ in range(requests // 3)
             for each in (
                 ("/run", {"input": "x"}),
                 ("/v1/chat/completions", completion(stream=True)),
@@ -213,8 +215,9 @@ async def test_sigterm_in_full_load_loses_no_answer_of_a_process(ask: Ask) -> No
         streaming = [reader for n, (reader, _) in enumerate(asked) if n % 3 < 2]
         await asyncio.gather(*(reader.readuntil(b"word0") for reader in streaming))
         server.process.send_signal(signal.SIGTERM)
-        answers = await asyncio.gather(*(reader.read() for reader, _ in asked))
-        code = await asyncio.to_thread(server.wait)
+        *answers, code = await asyncio.gather(
+            *(reader.read() for reader, _ in asked), asyncio.to_thread(server.wait)
+        )
     assert code == 0
     for number, answer in enumerate(answers):
         assert b"word19" in answer

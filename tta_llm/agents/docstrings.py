@@ -35,7 +35,7 @@ def described(docstring: str | None) -> Described:
     """Read a docstring written in the style of Google, Numpy or reST."""
     body: list[str] = []
     parameters: dict[str, list[str]] = {}
-    section, names = "", []
+    section, names = "", list[str]()
     lines = inspect.cleandoc(docstring or "").splitlines()
     for line, following in zip_longest(lines, lines[1:], fillvalue=""):
         if _ends_text(line, following):

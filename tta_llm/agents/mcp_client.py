@@ -96,29 +96,37 @@ async def mcp_tools(
         assert asyncio.run(main()) == "HELLO"
         ```
     """
+    options = {"timeout_seconds": timeout_seconds, "max_result_chars": max_result_chars}
+    claims = {"confirm": confirm, "untrusted": untrusted}
     failed: Exception | None = None
     async with AsyncExitStack() as stack:
         try:
-            client = await stack.enter_async_context(
-                _client(server, stack, headers, env, timeout_seconds)
-            )
-            offered = await _offered(client)
-        except MissingExtraError:
-            raise
-        except Exception as error:
-            raise ConnectionFailedError(f"the MCP server can't be used: {_cause(error)}") from error
-        options = {"timeout_seconds": timeout_seconds, "max_result_chars": max_result_chars}
-        claims = {"confirm": confirm, "untrusted": untrusted}
-        tools = tuple(
-            _tool(client, each, prefix, claims, options) for each in _allowed(offered, allow)
-        )
-        try:
+            client, offered = await _connected(server, stack, headers, env, timeout_seconds)
+            wanted = _allowed(offered, allow)
+            tools = tuple(_tool(client, each, prefix, claims, options) for each in wanted)
             _refuse_doubles(tools)
             yield tools
         except Exception as error:
             failed = error  # the client's task group would put it into a group
     if failed is not None:
         raise failed
+
+
+async def _connected(
+    server: Any,
+    stack: AsyncExitStack,
+    headers: Mapping[str, str] | None,
+    env: Mapping[str, str] | None,
+    timeout_seconds: float | None,
+) -> tuple[Client, list[Offered]]:
+    try:
+        client = _client(server, stack, headers, env, timeout_seconds)
+        await stack.enter_async_context(client)
+        return client, await _offered(client)
+    except MissingExtraError:
+        raise
+    except Exception as error:
+        raise ConnectionFailedError(f"the MCP server can't be used: {_cause(error)}") from error
 
 
 def _client(
@@ -144,12 +152,13 @@ def _client(
 
 
 def _over_http(url: str, stack: AsyncExitStack, headers: Mapping[str, str] | None) -> Any:
+    import httpx2  # noqa: PLC0415 - optional
     from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415 - optional
-    from mcp.shared._httpx_utils import create_mcp_http_client  # noqa: PLC0415 - optional
 
     if not url.startswith(("http://", "https://")):
         raise ValueError("give an address with http:// or https://, or a command as a list")
-    client = create_mcp_http_client(None if headers is None else dict(headers))
+    # Its stream of events may be quiet for long; a call has a time limit of its own.
+    client = httpx2.AsyncClient(headers=dict(headers or {}), timeout=httpx2.Timeout(30, read=300))
     stack.push_async_callback(client.aclose)
     return streamable_http_client(url, http_client=client)
 
@@ -201,7 +210,7 @@ def _tool(
 ) -> Tool:
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", prefix + offered.name)[:64]
 
-    async def body(arguments: Mapping[str, Any], context: WorkflowContext) -> str:
+    async def body(arguments: Mapping[str, Any], _context: WorkflowContext) -> str:
         try:
             result = await client.call_tool(offered.name, dict(arguments))
         except Exception as error:

@@ -12,6 +12,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ErrorDetails
 
 from tta_llm.agents.tool_results import ToolFailed, told_arguments
 from tta_llm.core import WorkflowContext
@@ -64,12 +65,22 @@ class Parameters:
         Raises:
             ToolFailed: When the arguments don't fit; its text tells the model what to mend.
         """
+        known = list(self.schema.get("properties", ()))
+        is_closed = self.schema.get("additionalProperties") is False
+        problems = [_unknown(each) for each in arguments if is_closed and each not in known]
         try:
-            return self._unwrap(self._adapter.validate_python(dict(arguments)))
+            read = self._adapter.validate_python(
+                {name: arguments[name] for name in arguments if not is_closed or name in known}
+            )
         except ValidationError as error:
-            known = list(self.schema.get("properties", ()))
-            text = told_arguments(self._name, error.errors(include_url=False), known)
-            raise ToolFailed(text, "ValidationError") from error
+            problems = [*error.errors(include_url=False), *problems]
+        if problems:
+            raise ToolFailed(told_arguments(self._name, problems, known), "ValidationError")
+        return self._unwrap(read)
+
+
+def _unknown(name: str) -> ErrorDetails:
+    return {"type": "extra_forbidden", "loc": (name,), "msg": "", "input": None}
 
 
 def function_parameters(

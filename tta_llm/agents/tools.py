@@ -366,7 +366,7 @@ def _refuse_uncallable(function: Any) -> None:
         )
 
 
-def _checked_name(name: str) -> str:
+def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise CompositionError(
             f"{name!r} can't be the name of a tool: models take 1 to 64 letters of a-z, A-Z, 0-9, "

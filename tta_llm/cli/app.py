@@ -17,6 +17,7 @@ from tta_llm.cli.eval import evaluate
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.leaving import leave
 from tta_llm.cli.options import AsJson, BaseUrl, Docs, Index, Model, Rebuild, Store, TopK, Where
+from tta_llm.cli.mcp import mcp
 from tta_llm.cli.output import print_error
 from tta_llm.cli.route import route_app
 from tta_llm.cli.serve import serve
@@ -160,6 +161,7 @@ app.command(name="eval")(evaluate)
 app.command()(trace)
 app.command()(cost)
 app.command()(serve)
+app.command()(mcp)
 
 
 def _typed(text: str) -> str:

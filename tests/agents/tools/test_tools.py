@@ -454,6 +454,7 @@ def test_a_step_that_takes_a_class_has_its_fields_for_parameters() -> None:
     sending = as_tool(send, name="send", description="")
     assert set(sending.definition.parameters["properties"]) == {"street", "number"}
     assert asked(sending, street="A").content == "A"
+    assert "- town: there is no such parameter" in asked(sending, street="A", town="B").content
     assert asked(as_tool(distance, name="d", description=""), x=1, y=2).content == "3"
     assert asked(as_tool(total, name="t", description=""), input=[1, 2]).content == "3"
 
