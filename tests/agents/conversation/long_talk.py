@@ -1,7 +1,7 @@
 """A conversation of very many turns.
 
-`python -m tests.agents.conversation.long_talk TURNS [WHICH]` prints a report as JSON, and fails when
-a window is exceeded or what is pinned is lost.
+`python -m tests.agents.conversation.long_talk TURNS [WHICH]` prints a report as JSON, and fails
+when a window is exceeded or what is pinned is lost.
 """
 
 from __future__ import annotations

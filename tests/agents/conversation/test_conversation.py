@@ -9,9 +9,8 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from tests.observability.recorder import Spans
 
 from tta_llm import WorkflowContext
 from tta_llm.agents import Conversation, MemorySessionStore, SessionKey
@@ -118,7 +117,7 @@ async def test_a_failed_turn_is_in_the_history_and_not_shown() -> None:
 
 
 async def test_a_turn_is_stored_before_the_model_is_asked() -> None:
-    seen = []
+    seen: list[int] = []
 
     def answer(_: ChatRequest) -> str:
         seen.extend(store._held[SessionKey("1")].turns)
@@ -145,7 +144,7 @@ async def test_a_cancelled_turn_is_unfinished() -> None:
     model = FakeChatModel("a", delay=100)
     chat = Conversation(model)
     task = asyncio.create_task(chat.execute("q", of()))
-    while not model.calls:
+    while not model.calls:  # noqa: ASYNC110
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -269,14 +268,14 @@ async def test_of_two_that_sum_up_at_once_one_counts_and_nothing_is_lost() -> No
     assert session and 0 < session.summarized < 40 and session.summary
 
 
-async def test_the_span_tells_the_conversation() -> None:
-    spans = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    from tta_llm.agents.conversation import conversation  # noqa: PLC0415
-
-    assert conversation.CONVERSATION == "gen_ai.conversation.id"
-    provider.shutdown()
+async def test_the_span_tells_the_conversation_and_nothing_of_what_was_said(spans: Spans) -> None:
+    chat = Conversation(FakeChatModel("an answer-canary"))
+    await chat.execute("a question-canary", of("42"))
+    await collect(chat.stream("a question-canary", of("43")))
+    told = [dict(each.attributes or {}) for each in spans if each.name == "conversation"]
+    assert [each["gen_ai.conversation.id"] for each in told] == ["42", "43"]
+    assert "canary" not in repr([dict(each.attributes or {}) for each in spans])
+    assert "canary" not in repr((await chat.history("42"), chat))
 
 
 class Whole(FakeChatModel):
