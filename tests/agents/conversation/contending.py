@@ -1,7 +1,7 @@
 """Two processes that write to one session.
 
 `python -m tests.agents.conversation.contending TURNS [REDIS_URL]` prints a report as JSON, and
-fails when a turn is lost or doubled: the requests of each process are sent twice, now and then at once.
+fails when a turn is lost or doubled: some requests are sent twice, now and then at once.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.observability.recorder import Spans
-
 from tta_llm import WorkflowContext
 from tta_llm.agents import Conversation, MemorySessionStore, SessionKey
 from tta_llm.errors import ConnectionFailedError, ContextLengthError, OverloadedError

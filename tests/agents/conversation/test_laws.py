@@ -6,6 +6,7 @@ from typing import Any
 
 from tta_llm import WorkflowContext
 from tta_llm.agents import Conversation
+from tta_llm.messages import fold
 from tta_llm.testing import FakeChatModel, PrimitiveContract
 
 
@@ -15,6 +16,12 @@ class TestConversation(PrimitiveContract):
 
     def input_data(self) -> Any:
         return "a question"
+
+    def join(self, pieces: list[Any]) -> Any:
+        return fold(pieces)
+
+    def same(self, first: Any, second: Any) -> bool:
+        return bool(first.message == second.message)  # the usage grows with the history
 
 
 class TestConversationOfASession(TestConversation):
