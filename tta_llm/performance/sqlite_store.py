@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tta_llm.core._checks import at_least, positive
 from tta_llm.core.threads import finish_in_thread

@@ -1,12 +1,13 @@
 """Two processes that write to one session.
 
-`python -m tests.agents.conversation.contending TURNS [REDIS_URL]` prints a report as JSON, and fails
-when a turn is lost or doubled: the requests of each process are sent twice, now and then at once.
+`python -m tests.agents.conversation.contending TURNS [REDIS_URL]` prints a report as JSON, and
+fails when a turn is lost or doubled: some requests are sent twice, now and then at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -63,7 +64,7 @@ async def check(place: str, turns: int) -> dict[str, Any]:
     assert {turn.status for turn in kept} == {"finished"}
     for turn in kept:
         assert [each.text for each in turn.answer] == [f"answer to {turn.messages[0].text}"]
-    changes = sum(one[0] != other[0] for one, other in zip(asked, asked[1:], strict=False))
+    changes = sum(one[0] != other[0] for one, other in itertools.pairwise(asked))
     return {"turns": len(kept), "changes_of_writer": changes}
 
 

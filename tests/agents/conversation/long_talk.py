@@ -1,19 +1,19 @@
 """A conversation of very many turns.
 
-`python -m tests.agents.conversation.long_talk TURNS` prints a report as JSON, and fails when a
-window is exceeded or what is pinned is lost.
+`python -m tests.agents.conversation.long_talk TURNS [WHICH]` prints a report as JSON, and fails
+when a window is exceeded or what is pinned is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import statistics
 import sys
 import tempfile
 import time
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,11 @@ from tta_llm.messages import ChatRequest, user
 from tta_llm.testing import FakeChatModel
 
 WINDOW, ANSWER = 2000, 200
-TENTH = 0.1
+
+
+def resident_kb() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4
 
 
 async def talk(store: SessionStore, turns: int, *, is_summed_up: bool) -> dict[str, Any]:
@@ -57,7 +61,6 @@ async def talk(store: SessionStore, turns: int, *, is_summed_up: bool) -> dict[s
     await chat.pin("1", user("pinned by hand"))
     context = WorkflowContext(data={"session_id": "1"})
     seconds, memory = list[float](), list[int]()
-    tracemalloc.start()
     for number in range(turns):
         text = f"turn-{number} " + "word " * dice.randrange(1, 60)
         begun = time.perf_counter()
@@ -67,13 +70,7 @@ async def talk(store: SessionStore, turns: int, *, is_summed_up: bool) -> dict[s
         if chat._summarize is not None:
             chat._summarize.calls.clear()  # type: ignore[attr-defined]
         if number == turns // 10 or number == turns - 1:
-            memory.append(
-                tracemalloc.get_traced_memory()[0]
-                - sum(map(sys.getsizeof, (seconds, windows, folded)))
-                - 80 * len(folded)
-                - 60 * len(seconds)
-            )
-    tracemalloc.stop()
+            memory.append(resident_kb())
     assert max(windows) <= WINDOW, f"a window had {max(windows)} tokens"
     kept = await chat.history("1", last=turns + 1)
     await chat.aclose()
@@ -87,11 +84,11 @@ async def talk(store: SessionStore, turns: int, *, is_summed_up: bool) -> dict[s
         "summed_up": len(folded),
         "last_to_early_seconds": round(statistics.median(seconds[-2 * part :]) / early, 2),
         "early_ms": round(early * 1e3, 2),
-        "memory_kb_at_a_tenth_and_at_the_end": [each // 1000 for each in memory],
+        "resident_kb_at_a_tenth_and_at_the_end": memory,
     }
 
 
-def main(turns: int) -> dict[str, Any]:
+def main(turns: int, only: str = "") -> dict[str, Any]:
     report = {}
     with tempfile.TemporaryDirectory() as folder:
         for is_summed_up in (False, True):
@@ -101,9 +98,11 @@ def main(turns: int) -> dict[str, Any]:
             }
             for name, store in named.items():
                 told = f"{name}, summed up" if is_summed_up else name
+                if only not in ("", told):
+                    continue
                 report[told] = asyncio.run(talk(store, turns, is_summed_up=is_summed_up))
     return report
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(main(int(sys.argv[1])), indent=1) + "\n")
+    sys.stdout.write(json.dumps(main(int(sys.argv[1]), *sys.argv[2:]), indent=1) + "\n")
