@@ -57,8 +57,9 @@ class Shop:
             return f"paid {amount}"
 
         self.model = FakeChatModel(answers or a_step)
-        options = {"tools": [note, pay], "lease_seconds": 0.3} | options
-        self.agent = Agent(self.model, checkpoints=store, **options)
+        options.setdefault("lease_seconds", 0.3)
+        tools = options.pop("tools", [note, pay])
+        self.agent = Agent(self.model, tools, checkpoints=store, **options)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
