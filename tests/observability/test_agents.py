@@ -36,8 +36,8 @@ async def test_each_call_of_model_and_tools_is_a_span_under_the_agents(
             assert [event async for event in events]
     else:
         await agent().execute("2 * 2?", context)
-    tree = {"tools": {"double": {"execute_tool double": {}}}, "chat fake": {}}
-    assert spans.tree() == {"invoke_agent sums": tree}
+    called = {"double": {"execute_tool double": {}}}
+    assert spans.tree() == {"invoke_agent sums": {"chat fake": {}, "tools": called}}
     told = dict(spans.one("invoke_agent sums").attributes or {})
     assert told["gen_ai.operation.name"] == "invoke_agent"
     assert told["gen_ai.agent.name"] == "sums" and told["gen_ai.conversation.id"] == "s-1"
@@ -46,8 +46,8 @@ async def test_each_call_of_model_and_tools_is_a_span_under_the_agents(
 
 
 async def test_the_limit_that_ended_a_run_stands_on_its_span(spans: Spans) -> None:
+    stubborn = Agent(FakeChatModel(lambda _: CALL), [double], name="sums")
     with pytest.raises(AgentLimitError):
-        stubborn = Agent(FakeChatModel(lambda _: CALL), [double], name="sums")
         await stubborn.execute("2 * 2?", WorkflowContext())
     told = dict(spans.one("invoke_agent sums").attributes or {})
     assert told["tta.agent.stopped_by"] == "repetition"
