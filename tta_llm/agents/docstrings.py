@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from itertools import zip_longest
 from typing import NamedTuple
 
 __all__ = ["Described", "described"]
@@ -36,7 +37,7 @@ def described(docstring: str | None) -> Described:
     parameters: dict[str, list[str]] = {}
     section, names = "", []
     lines = inspect.cleandoc(docstring or "").splitlines()
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in zip_longest(lines, lines[1:], fillvalue=""):
         if _ends_text(line, following):
             section, names = line.strip().rstrip(":").strip().lower(), []
         elif field := _FIELD.match(line):

@@ -201,7 +201,8 @@ def _no_schema(name: str, error: Exception) -> str:
 def _close(node: Any) -> bool:
     """Allow no other properties in the objects of a schema; tell whether it is strict then."""
     if isinstance(node, list):
-        return all([_close(each) for each in node])
+        closed = [_close(each) for each in node]  # each is changed, whatever the others are
+        return all(closed)
     if not isinstance(node, dict):
         return True
     strict = _STRICT_KEYS.issuperset(node) and not (
@@ -216,4 +217,5 @@ def _close(node: Any) -> bool:
             node["properties"], strict = {}, True
     inner = [each for key in ("properties", "$defs") for each in node.get(key, {}).values()]
     inner += [node[key] for key in ("items", "anyOf", "oneOf", "allOf") if key in node]
-    return all([_close(each) for each in inner]) and strict
+    closed = [_close(each) for each in inner]
+    return all(closed) and strict

@@ -231,18 +231,12 @@ def tool(function: Any = None, /, **options: Any) -> Any:
 
         @tool(confirm=lambda arguments: arguments["amount"] > 100, timeout_seconds=10)
         async def refund(order: str, amount: float, reason: Literal["late", "broken"]) -> str:
-            \"\"\"Pay money back to the customer.
-
-            Args:
-                order: The number of the order.
-                amount: In dollars.
-                reason: What went wrong.
-            \"\"\"
+            "Pay money back to the customer."
             return f"{amount} paid back"
 
         assert refund.description == "Pay money back to the customer."
         amount = refund.definition.parameters["properties"]["amount"]
-        assert amount == {"description": "In dollars.", "type": "number"}
+        assert amount == {"type": "number"}
         assert refund.must_confirm({"order": "A-1", "amount": 500, "reason": "late"})
         ```
     """

@@ -96,13 +96,6 @@ class Contents:
         told = {"role": message.role, "parts": self._parts(message.parts)}
         return {conventions.OUTPUT: [{**told, "finish_reason": finish_reason}]}
 
-    def called(self, call: ToolCall, result: ToolResult) -> dict[str, Any]:
-        """Give what a tool was called with, and what it gave."""
-        return {
-            conventions.TOOL_ARGUMENTS: self.arguments(call.arguments),
-            conventions.TOOL_RESULT: self.fitting(result.content),
-        }
-
     def _parts(self, parts: Iterable[Part]) -> list[dict[str, Any]]:
         return [self._part(part) for part in parts]
 

@@ -15,8 +15,6 @@ EMBEDDINGS = "embeddings"
 EXECUTE_TOOL = "execute_tool"
 RERANK = "rerank"
 """The conventions have no such operation, so it has no metrics of theirs."""
-
-
 INVOKE_AGENT = "invoke_agent"
 
 OPERATION = "gen_ai.operation.name"

@@ -82,7 +82,7 @@ def test_a_call_gives_a_result_with_the_calls_id_and_coerces_as_pydantic_does() 
 
 def test_every_kind_of_annotation_is_understood() -> None:
     @tool
-    def order(
+    def order(  # noqa: PLR0917
         colour: Colour,
         address: Address,
         points: list[Point],
@@ -432,7 +432,7 @@ def test_a_step_is_a_tool_that_shares_the_budget_and_the_ledger() -> None:
         return text
 
     made = as_tool(look, name="look", description="Look.")
-    context = WorkflowContext(budget=Budget(max_calls=1))
+    context = WorkflowContext(budget=Budget(calls=1))
     made.run(ToolCall("1", "look", {"input": "x"}), context)
     assert seen == [(context.budget, context.usage)]
     assert made.children() == [("", look)]
