@@ -107,6 +107,16 @@ async def test_without_a_decision_it_waits_on(store: CacheStore) -> None:
     await store.aclose()
 
 
+async def test_a_yes_counts_for_one_step_whatever_ids_come_later() -> None:
+    def again(request: ChatRequest) -> Message:
+        return assistant([ToolCall("p", "pay", {"amount": len(request.messages)})])
+
+    shop = Shop(MemoryStore(), again)
+    run_id = (await shop.agent.execute("Pay", WorkflowContext())).run_id or ""
+    response = await shop.agent.resume(run_id, WorkflowContext(), decisions={"p": True})
+    assert response.stopped_by == "confirmation" and shop.done == ["paid 1"]
+
+
 async def test_a_resumed_run_streams() -> None:
     shop = Shop(MemoryStore())
     run_id = (await shop.agent.execute("Pay", WorkflowContext())).run_id or ""
