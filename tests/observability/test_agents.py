@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ async def test_each_call_of_model_and_tools_is_a_span_under_the_agents(
             assert [event async for event in events]
     else:
         await agent().execute("2 * 2?", context)
-    called = {"double": {"execute_tool double": {}}}
+    called: dict[str, Any] = {"double": {"execute_tool double": {}}}
     assert spans.tree() == {"invoke_agent sums": {"chat fake": {}, "tools": called}}
     told = dict(spans.one("invoke_agent sums").attributes or {})
     assert told["gen_ai.operation.name"] == "invoke_agent"
