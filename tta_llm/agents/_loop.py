@@ -117,6 +117,8 @@ class Loop:
             decisions=self._decisions,
             context=self._context,
         )
+        # Ids may come again: what was said of a call is not said of one in a later step.
+        self._decisions = {}
         plan = await planner.plan()
         if plan.ready:
             await self._caller.make(plan.ready, self._context)

@@ -129,7 +129,6 @@ class Planner:
         tool = self._may.get(call.name)
         if tool is None:
             return self._refuse_unknown(index, call)
-        # What people said counts once: ids may come again in later steps.
         word = self._decisions.get(call.id)
         if index in self._run.begun:
             return self._judge_begun(index, call, tool, word)

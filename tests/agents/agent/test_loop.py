@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -122,7 +123,7 @@ def test_two_tools_of_one_name_are_refused() -> None:
 
 def test_a_step_that_is_no_tool_is_refused_with_the_remedy() -> None:
     with pytest.raises(CompositionError, match="as_tool"):
-        Agent(FakeChatModel(), [Agent(FakeChatModel())])
+        Agent(FakeChatModel(), [Agent(FakeChatModel())])  # type: ignore[list-item]
 
 
 def test_a_plain_function_is_made_a_tool() -> None:
@@ -204,7 +205,7 @@ async def test_a_conversation_keeps_the_calls_of_an_agent() -> None:
 
 
 async def test_agents_that_call_each_other_end_at_the_depth() -> None:
-    def endless(request: ChatRequest) -> object:
+    def endless(request: ChatRequest) -> Any:
         told = results(request)
         return told[-1].content if told else asks(("deeper", {"question": "?"}))
 

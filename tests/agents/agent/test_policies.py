@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -39,7 +39,7 @@ def pay(amount: int) -> str:
 
 
 @tool(idempotent=True)
-def look_up(word: str) -> str:
+async def look_up(word: str) -> str:
     """Look up a word."""
     return f"{word} is a word"
 
@@ -246,7 +246,11 @@ async def test_what_people_deny_again_and_again_ends_the_run() -> None:
 
 # ------------------------------------------------------------------------------- orders of others
 
-OBEDIENT = [asks(("read_page", {"url": "x"})), asks(("delete_account", {"user_id": "7"})), "Done."]
+OBEDIENT: list[Any] = [
+    asks(("read_page", {"url": "x"})),
+    asks(("delete_account", {"user_id": "7"})),
+    "Done.",
+]
 
 
 async def test_an_order_in_a_page_is_not_carried_out() -> None:
@@ -299,4 +303,4 @@ def test_limits_that_make_no_sense_are_refused(field: str) -> None:
 
 
 def test_each_reason_is_a_word() -> None:
-    assert "confirmation" in StopReason.__args__
+    assert "confirmation" in get_args(StopReason)

@@ -57,8 +57,9 @@ class Shop:
             return f"paid {amount}"
 
         self.model = FakeChatModel(answers or a_step)
-        options = {"tools": [note, pay], "lease_seconds": 0.3} | options
-        self.agent = Agent(self.model, checkpoints=store, **options)
+        options.setdefault("lease_seconds", 0.3)
+        tools = options.pop("tools", [note, pay])
+        self.agent = Agent(self.model, tools, checkpoints=store, **options)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -104,6 +105,16 @@ async def test_without_a_decision_it_waits_on(store: CacheStore) -> None:
     response = await shop.agent.resume(run_id, WorkflowContext())
     assert response.stopped_by == "confirmation" and shop.model.call_count == 1
     await store.aclose()
+
+
+async def test_a_yes_counts_for_one_step_whatever_ids_come_later() -> None:
+    def again(request: ChatRequest) -> Message:
+        return assistant([ToolCall("p", "pay", {"amount": len(request.messages)})])
+
+    shop = Shop(MemoryStore(), again)
+    run_id = (await shop.agent.execute("Pay", WorkflowContext())).run_id or ""
+    response = await shop.agent.resume(run_id, WorkflowContext(), decisions={"p": True})
+    assert response.stopped_by == "confirmation" and shop.done == ["paid 1"]
 
 
 async def test_a_resumed_run_streams() -> None:

@@ -44,9 +44,13 @@ def pay(amount: int) -> str:
     return "paid"
 
 
-calls = st.sampled_from(
-    [("look_up", {"word": "a"}), ("look_up", {}), ("nothing", {}), ("pay", {"amount": 1})]
-)
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("look_up", {"word": "a"}),
+    ("look_up", {}),
+    ("nothing", {}),
+    ("pay", {"amount": 1}),
+]
+calls = st.sampled_from(CALLS)
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 
 
