@@ -246,7 +246,11 @@ function codeAt(text, at) {
 function markAt(text, at, cite) {
   MARK.lastIndex = at;
   const found = MARK.exec(text);
-  return found && { node: cite(Number(found[1]), Boolean(found[2])), end: MARK.lastIndex };
+  if (!found) return null;
+  // What ends the sentence must not begin a line of its own.
+  const [after] = /^[.,;:!?)]{0,2}/.exec(text.slice(MARK.lastIndex, MARK.lastIndex + 2));
+  const node = make("span", { class: "held" }, cite(Number(found[1]), Boolean(found[2])), after);
+  return { node, end: MARK.lastIndex + after.length };
 }
 
 function linkAt(text, at, cite, depth) {

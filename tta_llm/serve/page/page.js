@@ -12,7 +12,7 @@ const MOST_KEPT = 40;
 
 let session = stored(() => sessionStorage.getItem(SESSION)) || null;
 // What was said, for a server that keeps no conversations.
-let said = JSON.parse(stored(() => sessionStorage.getItem(SAID)) || "[]");
+let said = stored(() => JSON.parse(sessionStorage.getItem(SAID))) ?? [];
 // Whether the server keeps them: true, false, or null as long as that is not known.
 let kept = null;
 let oneText = false;
