@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -107,13 +107,14 @@ class Exchange:
         await self._start(status, told)
         await self._write(body, more=False)
 
-    async def stream(self, frames: AsyncIterable[bytes]) -> None:
+    async def stream(self, frames: AsyncGenerator[bytes, None]) -> None:
         """Answer with server-sent events, each as soon as it is there and the client reads."""
         self.streams = True
-        async for frame in frames:
-            # Nothing is sent before the first: what fails until then gets a status of its own.
-            await self._begin_stream()
-            await self._write(frame)
+        async with aclosing(frames):
+            async for frame in frames:
+                # Nothing is sent before the first: what fails until then has its own status.
+                await self._begin_stream()
+                await self._write(frame)
         await self.end_stream(b"")
 
     async def _begin_stream(self) -> None:
@@ -188,7 +189,7 @@ class Exchange:
         idle = asyncio.get_running_loop().time() - self._sent_at
         # Not while a piece waits for the client to read: the client is busy enough then.
         if self.streams and self.started and not self._sending and idle >= seconds / 2:
-            await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+            await self._write(KEEP_ALIVE)
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

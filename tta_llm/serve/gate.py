@@ -11,6 +11,7 @@ from tta_llm.serve.faults import RefusedError
 __all__ = ["Gate"]
 
 _AGAIN_SECONDS = 1.0
+_LAST_SECONDS = 5.0
 
 
 class Gate:
@@ -67,7 +68,10 @@ class Gate:
             async with asyncio.timeout(grace_seconds):
                 await self._emptied.wait()
         self.stop()
-        await self._emptied.wait()
+        # What swallows its cancellation is left to the end of the loop.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self._emptied.wait()
 
     def stop(self) -> None:
         """End all that is under way; each client is told."""

@@ -22,6 +22,7 @@ __all__ = ["check_host", "listen", "serve"]
 _BACKLOG = 2048
 _LAST_SECONDS = 5
 """After the grace: so long may what was ended take to say so."""
+_AT_ONCE_SECONDS = 1
 
 
 async def serve(
@@ -78,8 +79,8 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; at the second signal, stop."""
         if self._gate.draining or self._asked_to_stop.is_set():
-            self.should_exit = self.force_exit = True
-            # A third one finds Python's own handler, should something not listen.
+            self.should_exit, self.config.timeout_graceful_shutdown = True, _AT_ONCE_SECONDS
+            # A third one finds the system's own handler, should something not listen.
             signal.signal(sig, signal.SIG_DFL)
         self._loop.call_soon_threadsafe(self._asked_to_stop.set)
 
