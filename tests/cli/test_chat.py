@@ -17,6 +17,8 @@ import pytest
 from tests.cli.server import Server
 from tests.cli.terminal import CTRL_C, CTRL_D, UP, terminal
 from tta_llm.cli import main
+from tta_llm.cli.chat_screen import TextScreen
+from tta_llm.messages import ToolCall, ToolFinished, ToolResult, ToolStarted
 from tta_llm.observability.runs import RunStore
 
 Run = Callable[..., tuple[int, str, str]]
@@ -395,3 +397,14 @@ def test_a_restart_is_seen_in_a_terminal(server: str) -> None:
         screen.expect("asking openai:smollm …\r\nNine hours [1]. Or ten [7].\r\n")
         screen.expect("openai:smollm ·")
         assert "\x1b[2m" not in screen.shown
+
+
+def test_tools_are_told_in_a_line_each_that_nothing_can_forge(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen, call = TextScreen(), ToolCall("1", "look\nup", {"text": "\x1b[2J" + "x" * 200})
+    screen.show(ToolStarted(call))
+    screen.show(ToolFinished(call, ToolResult("1", "none", is_error=True), 0.25))
+    told, ended = capsys.readouterr().err.splitlines()
+    assert told.startswith("… look up(") and told.endswith("…)") and "\x1b" not in told
+    assert ended == "… look up: failed in 0.25 s"
