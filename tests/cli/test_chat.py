@@ -17,6 +17,8 @@ import pytest
 from tests.cli.server import Server
 from tests.cli.terminal import CTRL_C, CTRL_D, UP, terminal
 from tta_llm.cli import main
+from tta_llm.cli.chat_screen import TextScreen
+from tta_llm.messages import ToolCall, ToolFinished, ToolResult, ToolStarted
 from tta_llm.observability.runs import RunStore
 
 Run = Callable[..., tuple[int, str, str]]
@@ -342,6 +344,8 @@ def test_bytes_that_are_no_text_are_asked_all_the_same(docs: Path, tmp_path: Pat
 
 
 @in_a_terminal
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_a_person_asks_and_leaves(docs: Path, tmp_path: Path) -> None:
     with terminal("chat", "--docs", docs, "--index", tmp_path / "index") as screen:
         screen.expect("no model: documents are quoted. /help tells the commands")
@@ -353,11 +357,12 @@ def test_a_person_asks_and_leaves(docs: Path, tmp_path: Path) -> None:
         screen.type(f"{UP}\r")  # the last line comes back
         screen.expect(QUOTE)
         screen.expect("> ")
-        screen.type(CTRL_D)
-        assert screen.leaves() == 0
+        assert screen.leaves(CTRL_D) == 0
 
 
 @in_a_terminal
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_ctrl_c_stops_an_answer_and_its_call_and_then_leaves(server: str) -> None:
     with terminal("chat", "--base-url", server, "--model", "waits") as screen:
         screen.expect("> ")
@@ -376,12 +381,13 @@ def test_ctrl_c_stops_an_answer_and_its_call_and_then_leaves(server: str) -> Non
         screen.type("Again?\r")
         screen.expect("Or ten [7].")
         screen.expect("> ")
-        screen.type(CTRL_C)
-        assert screen.leaves() == 0
+        assert screen.leaves(CTRL_C) == 0
         assert "Traceback" not in screen.shown
 
 
 @in_a_terminal
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_a_restart_is_seen_in_a_terminal(server: str) -> None:
     options = ("--base-url", server, "--model", "breaks,smollm")
     with terminal("chat", *options, NO_COLOR="1") as screen:
@@ -391,3 +397,14 @@ def test_a_restart_is_seen_in_a_terminal(server: str) -> None:
         screen.expect("asking openai:smollm …\r\nNine hours [1]. Or ten [7].\r\n")
         screen.expect("openai:smollm ·")
         assert "\x1b[2m" not in screen.shown
+
+
+def test_tools_are_told_in_a_line_each_that_nothing_can_forge(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen, call = TextScreen(), ToolCall("1", "look\nup", {"text": "\x1b[2J" + "x" * 200})
+    screen.show(ToolStarted(call))
+    screen.show(ToolFinished(call, ToolResult("1", "none", is_error=True), 0.25))
+    told, ended = capsys.readouterr().err.splitlines()
+    assert told.startswith("… look up(") and told.endswith("…)") and "\x1b" not in told
+    assert ended == "… look up: failed in 0.25 s"
