@@ -16,8 +16,8 @@ from tta_llm.cli.cost import cost
 from tta_llm.cli.eval import evaluate
 from tta_llm.cli.exits import Exit, UsageError
 from tta_llm.cli.leaving import leave
-from tta_llm.cli.options import AsJson, BaseUrl, Docs, Index, Model, Rebuild, Store, TopK, Where
 from tta_llm.cli.mcp import mcp
+from tta_llm.cli.options import AsJson, BaseUrl, Docs, Index, Model, Rebuild, Store, TopK, Where
 from tta_llm.cli.output import print_error
 from tta_llm.cli.route import route_app
 from tta_llm.cli.serve import serve
