@@ -9,7 +9,6 @@ from contextlib import aclosing
 
 from tta_llm import WorkflowContext
 from tta_llm.agents import Agent, AgentLimits, tool
-from tta_llm.agents.agent_response import AgentFinished
 from tta_llm.messages import (
     ChatRequest,
     Message,
@@ -19,6 +18,7 @@ from tta_llm.messages import (
     ToolCall,
     ToolFinished,
     ToolResult,
+    WholeResponse,
     assistant,
 )
 from tta_llm.performance import MemoryStore
@@ -83,7 +83,7 @@ async def main(question: str) -> None:
                 print(f"\n  ({event.reason})")
             elif isinstance(event, ToolFinished):
                 print(f"  {event.call.name}: {event.result.content}")
-            elif isinstance(event, AgentFinished) and event.response.pending:
+            elif isinstance(event, WholeResponse) and event.response.pending:
                 run_id, pending = event.response.run_id, event.response.pending
     print()
     if run_id is not None:  # in an application, a person is asked, tomorrow perhaps

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tests.rag.answering import POWER, found
 from tta_llm import WorkflowContext, WorkflowPrimitive, step
-from tta_llm.agents import AnswerCited, AnswerGiven, CitedResponse, DocumentChat
+from tta_llm.agents import AnswerCited, CitedResponse, DocumentChat
 from tta_llm.errors import InvalidRequestError, InvalidResponseError, OverloadedError
 from tta_llm.messages import (
     ChatInput,
@@ -21,6 +21,7 @@ from tta_llm.messages import (
     TextPart,
     ToolDefinition,
     Usage,
+    WholeResponse,
     assistant,
     fold,
     system,
@@ -62,7 +63,7 @@ async def streamed(chat: DocumentChat, asked: ChatInput = "Without sun?") -> lis
 
 
 def given(events: list[Any]) -> CitedResponse:
-    (event,) = [each for each in events if isinstance(each, AnswerGiven)]
+    (event,) = [each for each in events if isinstance(each, WholeResponse)]
     return event.response
 
 

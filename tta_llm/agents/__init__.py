@@ -11,20 +11,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tta_llm.agents.agent import Agent
     from tta_llm.agents.agent_response import AgentResponse, StopReason
+    from tta_llm.agents.confirmation import ConfirmHook, Decision
     from tta_llm.agents.conversation.conversation import Conversation
     from tta_llm.agents.conversation.memory_store import MemorySessionStore
     from tta_llm.agents.conversation.redis_store import RedisSessionStore
     from tta_llm.agents.conversation.sqlite_store import SQLiteSessionStore
-    from tta_llm.agents.conversation.store import Session, SessionKey, SessionStore, Turn
+    from tta_llm.agents.conversation.store import (
+        Session,
+        SessionKey,
+        SessionStore,
+        Turn,
+        TurnStatus,
+    )
     from tta_llm.agents.document_chat import (
         AnswerCited,
-        AnswerGiven,
         CitedResponse,
         DocumentChat,
     )
     from tta_llm.agents.limits import AgentLimits
     from tta_llm.agents.mcp_client import mcp_tools
-    from tta_llm.agents.mcp_server import mcp_server
+    from tta_llm.agents.mcp_server import McpServer, mcp_server
     from tta_llm.agents.tools import Tool, as_tool, tool
 
 __all__ = [
@@ -32,10 +38,12 @@ __all__ = [
     "AgentLimits",
     "AgentResponse",
     "AnswerCited",
-    "AnswerGiven",
     "CitedResponse",
+    "ConfirmHook",
     "Conversation",
+    "Decision",
     "DocumentChat",
+    "McpServer",
     "MemorySessionStore",
     "RedisSessionStore",
     "SQLiteSessionStore",
@@ -45,6 +53,7 @@ __all__ = [
     "StopReason",
     "Tool",
     "Turn",
+    "TurnStatus",
     "as_tool",
     "mcp_server",
     "mcp_tools",
@@ -58,11 +67,12 @@ _HOMES = {
     "conversation.memory_store": ("MemorySessionStore",),
     "conversation.redis_store": ("RedisSessionStore",),
     "conversation.sqlite_store": ("SQLiteSessionStore",),
-    "conversation.store": ("Session", "SessionKey", "SessionStore", "Turn"),
-    "document_chat": ("AnswerCited", "AnswerGiven", "CitedResponse", "DocumentChat"),
+    "conversation.store": ("Session", "SessionKey", "SessionStore", "Turn", "TurnStatus"),
+    "confirmation": ("ConfirmHook", "Decision"),
+    "document_chat": ("AnswerCited", "CitedResponse", "DocumentChat"),
     "limits": ("AgentLimits",),
     "mcp_client": ("mcp_tools",),
-    "mcp_server": ("mcp_server",),
+    "mcp_server": ("McpServer", "mcp_server"),
     "tools": ("Tool", "as_tool", "tool"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

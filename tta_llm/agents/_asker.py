@@ -10,7 +10,7 @@ from typing import TypeAlias
 from tta_llm.agents._purse import Purse
 from tta_llm.agents._run import Run
 from tta_llm.agents._setup import Setup
-from tta_llm.agents.agent_response import AgentFinished, StopReason
+from tta_llm.agents.agent_response import StopReason
 from tta_llm.agents.tools import Tool
 from tta_llm.messages import (
     ChatRequest,
@@ -23,6 +23,7 @@ from tta_llm.messages import (
     StreamRestart,
     TextDelta,
     ToolCall,
+    WholeResponse,
     assistant,
     events_of,
     joined,
@@ -113,7 +114,7 @@ class Asker:
         elif isinstance(event, StreamRestart):
             self.is_shown = False
             emit(event)
-        elif isinstance(event, ProgressEvent) and not isinstance(event, AgentFinished):
+        elif isinstance(event, ProgressEvent) and not isinstance(event, WholeResponse):
             emit(event)
 
     def take_back(self, reason: str) -> None:

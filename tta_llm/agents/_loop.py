@@ -13,7 +13,7 @@ from tta_llm.agents._plan import Planner, allowed
 from tta_llm.agents._purse import Purse
 from tta_llm.agents._run import Run
 from tta_llm.agents._setup import Setup
-from tta_llm.agents.agent_response import AgentFinished, AgentResponse, StopReason
+from tta_llm.agents.agent_response import AgentResponse, StopReason
 from tta_llm.agents.confirmation import Decision
 from tta_llm.core import WorkflowContext
 from tta_llm.errors import (
@@ -29,6 +29,7 @@ from tta_llm.messages import (
     ReasoningDelta,
     TextDelta,
     ToolCall,
+    WholeResponse,
     assistant,
     events_of,
     user,
@@ -198,7 +199,7 @@ class Loop:
         if self._emit is not None:
             for event in events_of(response):
                 if isinstance(event, Finish):
-                    self._emit(AgentFinished(response))
+                    self._emit(WholeResponse(response))
                 is_text = isinstance(event, (TextDelta, ReasoningDelta))
                 if not (is_text and self._asker.is_shown):
                     self._emit(event)

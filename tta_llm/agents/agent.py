@@ -134,7 +134,7 @@ class Agent(WorkflowPrimitive[ChatInput, AgentResponse]):
         """Yield the answer's events, and which tools are called meanwhile.
 
         What the model says before it calls tools is taken back by a StreamRestart. An
-        `AgentFinished` near the end holds what `execute` gives.
+        `WholeResponse` near the end holds what `execute` gives.
         """
         work = functools.partial(self._runner.begin, input_data, context)
         async with aclosing(events_of_run(work)) as events:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from tta_llm.messages import ChatResponse, Message, ProgressEvent, ToolCall
+from tta_llm.messages import ChatResponse, Message, ToolCall
 
-__all__ = ["AgentFinished", "AgentResponse", "StopReason"]
+__all__ = ["AgentResponse", "StopReason"]
 
 StopReason: TypeAlias = Literal[
     "steps",
@@ -62,10 +62,3 @@ class AgentResponse(ChatResponse):
             f"AgentResponse({self.provider}:{self.model}, {len(self.text)} chars, "
             f"{self.steps} steps, {self.tool_calls_made} tool calls{stopped})"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class AgentFinished(ProgressEvent):
-    """Tells, near a stream's end, what `execute` would have given."""
-
-    response: AgentResponse

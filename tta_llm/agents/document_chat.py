@@ -21,13 +21,14 @@ from tta_llm.messages import (
     TextDelta,
     TextPart,
     Usage,
+    WholeResponse,
     assistant,
     events_of,
 )
 from tta_llm.rag import Answer, AnswerCitation, AnswerRestart, AnswerText, Citation, Query
 from tta_llm.rag.answers.answer_events import AnswerEvent, answer_events
 
-__all__ = ["AnswerCited", "AnswerGiven", "CitedResponse", "DocumentChat"]
+__all__ = ["AnswerCited", "CitedResponse", "DocumentChat"]
 
 _PROVIDER, _QUOTED = "documents", "quoted"
 
@@ -50,13 +51,6 @@ class AnswerCited(ProgressEvent):
     citation: Citation
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerGiven(ProgressEvent):
-    """The answer is whole; the stream ends with it."""
-
-    response: CitedResponse
-
-
 class DocumentChat(WorkflowPrimitive[ChatInput, CitedResponse]):
     """Lets a pipeline over documents stand where a chat model stands.
 
@@ -65,7 +59,7 @@ class DocumentChat(WorkflowPrimitive[ChatInput, CitedResponse]):
     last question alone. How to write, such as the temperature, is the pipeline's own affair and
     not taken from the request.
 
-    A stream folds to what `execute` returns, which comes whole in an `AnswerGiven` near its end.
+    A stream folds to what `execute` returns, which comes whole in a `WholeResponse` near its end.
 
     Args:
         answer: From a question to an answer, such as `rag_pipeline(index, model)`.
@@ -124,7 +118,7 @@ class DocumentChat(WorkflowPrimitive[ChatInput, CitedResponse]):
         for event in self._rest(whole, shown.text):
             yield event
         response = _response(whole, own)
-        yield AnswerGiven(response)
+        yield WholeResponse(response)
         for event in events_of(response):
             if not isinstance(event, TextDelta):
                 yield event

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
-from tta_llm.agents.document_chat import AnswerCited, AnswerGiven
+from tta_llm.agents.document_chat import AnswerCited
 from tta_llm.core import WorkflowContext
 from tta_llm.messages import (
     ResponseBuilder,
     StreamEvent,
     StreamRestart,
     ToolFinished,
+    WholeResponse,
 )
 from tta_llm.observability.runs.figures import NO_FIGURES, Figures
 from tta_llm.rag.answers.answer import Citation
@@ -78,5 +79,5 @@ class Reply:
                 self.citations.append(event.citation)
             case ToolFinished():
                 self.tools.append(event)
-            case AnswerGiven():
+            case WholeResponse():
                 self.notes = event.response.answer.notes

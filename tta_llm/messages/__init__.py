@@ -17,6 +17,7 @@ from tta_llm.messages.events import (
     ToolFinished,
     ToolStarted,
     UsageEvent,
+    WholeResponse,
 )
 from tta_llm.messages.fold import ResponseBuilder, collect, events_of, fold, parse_arguments
 from tta_llm.messages.message import (
@@ -86,6 +87,7 @@ __all__ = [
     "ToolStarted",
     "Usage",
     "UsageEvent",
+    "WholeResponse",
     "assistant",
     "collect",
     "events_of",

@@ -7,7 +7,13 @@ from typing import Any, TypeAlias
 
 from tta_llm.messages.parts import ToolCall, ToolResult
 from tta_llm.messages.rate_limits import RateLimits
-from tta_llm.messages.response import CacheMatch, FailedAttempt, FinishReason, Usage
+from tta_llm.messages.response import (
+    CacheMatch,
+    ChatResponse,
+    FailedAttempt,
+    FinishReason,
+    Usage,
+)
 
 __all__ = [
     "Finish",
@@ -21,6 +27,7 @@ __all__ = [
     "ToolFinished",
     "ToolStarted",
     "UsageEvent",
+    "WholeResponse",
 ]
 
 
@@ -137,6 +144,17 @@ class ToolFinished(ProgressEvent):
     call: ToolCall
     result: ToolResult
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WholeResponse(ProgressEvent):
+    """Holds, near a stream's end, what `execute` would have given, where that is more than events.
+
+    Args:
+        response: The response, such as an `AgentResponse` or a `CitedResponse`.
+    """
+
+    response: ChatResponse
 
 
 StreamEvent: TypeAlias = (

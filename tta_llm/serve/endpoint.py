@@ -33,7 +33,9 @@ class Endpoint(ABC):
     def __init__(
         self, workflows: Mapping[str, Served], settings: ServeSettings, gate: Gate
     ) -> None:
-        self.workflows, self.settings, self.gate = workflows, settings, gate
+        self.workflows: Mapping[str, Served] = workflows
+        self.settings: ServeSettings = settings
+        self.gate: Gate = gate
 
     @abstractmethod
     async def answer(self, exchange: Exchange, body: dict[str, Any]) -> None:

@@ -38,8 +38,9 @@ class Exchange:
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: ServeSettings) -> None:
-        self.scope, self._receive, self._send = scope, receive, send
-        self.settings = settings
+        self.scope: Scope = scope
+        self.settings: ServeSettings = settings
+        self._receive, self._send = receive, send
         self.headers: Headers = Headers(scope=scope)
         self.streams: bool = False
         self.started: bool = False

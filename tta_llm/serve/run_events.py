@@ -18,6 +18,7 @@ from tta_llm.messages import (
     ToolFinished,
     ToolStarted,
     UsageEvent,
+    WholeResponse,
 )
 from tta_llm.serve.figures import attempts, cost, reason, usage
 from tta_llm.serve.sse import frame
@@ -65,8 +66,8 @@ class Telling:
         if (citation := getattr(event, "citation", None)) is not None:
             self._citations.append(_citation(citation))
             return frame("citation", self._citations[-1])
-        if isinstance(end := getattr(event, "response", None), ChatResponse):
-            self._end = end
+        if isinstance(event, WholeResponse):
+            self._end = event.response
         return None
 
     def done(self, seconds: float) -> bytes:

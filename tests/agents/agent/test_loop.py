@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from tests.agents.agent.helping import asks, results
 from tta_llm import Budget, WorkflowContext
 from tta_llm.agents import Agent, AgentLimits, AgentResponse, as_tool, tool
-from tta_llm.agents.agent_response import AgentFinished
 from tta_llm.core import RouterPrimitive
 from tta_llm.errors import (
     BudgetExceededError,
@@ -18,7 +17,7 @@ from tta_llm.errors import (
     InvalidRequestError,
     OverloadedError,
 )
-from tta_llm.messages import ChatRequest, ToolDefinition, Usage, assistant, user
+from tta_llm.messages import ChatRequest, ToolDefinition, Usage, WholeResponse, assistant, user
 from tta_llm.providers import Price
 from tta_llm.recovery import FallbackPrimitive
 from tta_llm.testing import FakeChatModel
@@ -222,7 +221,7 @@ async def test_agents_that_call_each_other_end_at_the_depth() -> None:
 async def test_a_stream_tells_what_execute_gives() -> None:
     model = FakeChatModel([asks(("double", {"number": 2})), "Four."])
     events = [e async for e in Agent(model, [double]).stream("2 * 2?", WorkflowContext())]
-    told = next(event.response for event in events if isinstance(event, AgentFinished))
+    told = next(event.response for event in events if isinstance(event, WholeResponse))
     again = FakeChatModel([asks(("double", {"number": 2})), "Four."])
     response = await Agent(again, [double]).execute("2 * 2?", WorkflowContext())
     assert told.text == response.text and told.steps == response.steps == 2

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tests.agents.agent.helping import results
 from tta_llm import WorkflowContext
 from tta_llm.agents import Agent, AgentLimits, AgentResponse, tool
-from tta_llm.agents.agent_response import AgentFinished
 from tta_llm.errors import AgentLimitError
 from tta_llm.messages import (
     ChatRequest,
@@ -25,6 +24,7 @@ from tta_llm.messages import (
     ToolCall,
     ToolFinished,
     ToolStarted,
+    WholeResponse,
     assistant,
     fold,
     joined,
@@ -90,7 +90,7 @@ def test_a_stream_folds_to_the_response(script: list[Message]) -> None:
             assert streamed == executed
             return
         folded = fold(events)
-        told = [event.response for event in events if isinstance(event, AgentFinished)]
+        told = [event.response for event in events if isinstance(event, WholeResponse)]
         assert told == [executed]
         for field in fields(ChatResponse):
             assert getattr(folded, field.name) == getattr(executed, field.name), field.name
@@ -145,4 +145,4 @@ class TestAgent(PrimitiveContract):
         return "Is a a word?"
 
     def join(self, pieces: list[Any]) -> AgentResponse:
-        return next(piece.response for piece in pieces if isinstance(piece, AgentFinished))
+        return next(piece.response for piece in pieces if isinstance(piece, WholeResponse))

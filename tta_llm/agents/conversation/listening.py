@@ -11,6 +11,7 @@ from tta_llm.messages import (
     ToolCall,
     ToolFinished,
     ToolResult,
+    WholeResponse,
     assistant,
     tool,
 )
@@ -29,6 +30,7 @@ class Listener:
     def __init__(self) -> None:
         self._builder = ResponseBuilder()
         self._calls: list[tuple[ToolCall, ToolResult]] = []
+        self._whole: ChatResponse | None = None
 
     @property
     def finish(self) -> Finish:
@@ -46,11 +48,14 @@ class Listener:
         self._builder.add(event)
         if isinstance(event, ToolFinished):
             self._calls.append((event.call, event.result))
+        if isinstance(event, WholeResponse):
+            self._whole = event.response
 
     def said(self) -> tuple[Message, ...]:
         """The whole answer, with the tools that were called for it."""
-        whole = getattr(self.finish, "new_messages", ())
-        return tuple(whole) or (*self._tools(), self._builder.message())
+        if self._whole is not None:
+            return said_in(self._whole)
+        return (*self._tools(), self._builder.message())
 
     def said_so_far(self) -> tuple[Message, ...]:
         """What there is of an answer that broke off; calls that were not made are left out."""
