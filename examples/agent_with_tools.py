@@ -8,7 +8,7 @@ import sys
 from contextlib import aclosing
 
 from tta_llm import WorkflowContext
-from tta_llm.agents import Agent, AgentLimits, tool
+from tta_llm.agents import Agent, AgentLimits, AgentResponse, tool
 from tta_llm.messages import (
     ChatRequest,
     Message,
@@ -74,7 +74,7 @@ async def main(question: str) -> None:
         name="shop",
     )
     print(f"> {question}")
-    run_id = None
+    whole = None
     async with aclosing(agent.stream(question, WorkflowContext())) as events:
         async for event in events:
             if isinstance(event, TextDelta):
@@ -83,13 +83,15 @@ async def main(question: str) -> None:
                 print(f"\n  ({event.reason})")
             elif isinstance(event, ToolFinished):
                 print(f"  {event.call.name}: {event.result.content}")
-            elif isinstance(event, WholeResponse) and event.response.pending:
-                run_id, pending = event.response.run_id, event.response.pending
+            elif isinstance(event, WholeResponse) and isinstance(event.response, AgentResponse):
+                whole = event.response
     print()
-    if run_id is not None:  # in an application, a person is asked, tomorrow perhaps
+    if (
+        whole is not None and whole.run_id is not None and whole.pending
+    ):  # in an application, a person is asked, tomorrow perhaps
         print("  (the shop's owner agrees)")
-        decisions = {call.id: True for call in pending}
-        response = await agent.resume(run_id, WorkflowContext(), decisions=decisions)
+        decisions = {call.id: True for call in whole.pending}
+        response = await agent.resume(whole.run_id, WorkflowContext(), decisions=decisions)
         print(f"{response.text}\n{response.steps} steps, {response.tool_calls_made} tool calls")
     await model.aclose()
 

@@ -64,6 +64,7 @@ async def streamed(chat: DocumentChat, asked: ChatInput = "Without sun?") -> lis
 
 def given(events: list[Any]) -> CitedResponse:
     (event,) = [each for each in events if isinstance(each, WholeResponse)]
+    assert isinstance(event.response, CitedResponse)
     return event.response
 
 

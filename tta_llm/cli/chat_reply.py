@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
-from tta_llm.agents.document_chat import AnswerCited
+from tta_llm.agents.document_chat import AnswerCited, CitedResponse
 from tta_llm.core import WorkflowContext
 from tta_llm.messages import (
     ResponseBuilder,
@@ -79,5 +79,5 @@ class Reply:
                 self.citations.append(event.citation)
             case ToolFinished():
                 self.tools.append(event)
-            case WholeResponse():
-                self.notes = event.response.answer.notes
+            case WholeResponse(response=CitedResponse() as response):
+                self.notes = response.answer.notes

@@ -224,4 +224,5 @@ async def test_a_stream_tells_what_execute_gives() -> None:
     told = next(event.response for event in events if isinstance(event, WholeResponse))
     again = FakeChatModel([asks(("double", {"number": 2})), "Four."])
     response = await Agent(again, [double]).execute("2 * 2?", WorkflowContext())
+    assert isinstance(told, AgentResponse)
     assert told.text == response.text and told.steps == response.steps == 2

@@ -145,4 +145,6 @@ class TestAgent(PrimitiveContract):
         return "Is a a word?"
 
     def join(self, pieces: list[Any]) -> AgentResponse:
-        return next(piece.response for piece in pieces if isinstance(piece, WholeResponse))
+        (whole,) = [piece.response for piece in pieces if isinstance(piece, WholeResponse)]
+        assert isinstance(whole, AgentResponse)
+        return whole
