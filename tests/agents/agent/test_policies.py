@@ -151,12 +151,12 @@ async def test_tokens_have_a_limit_and_what_is_left_of_them_goes_to_the_answer()
     assert response.usage.total_tokens <= 7500
 
 
-async def test_time_has_a_limit() -> None:
-    clock = VirtualClock(auto_advance=True)
+def test_time_has_a_limit() -> None:
+    clock = VirtualClock()
     model = FakeChatModel(numbered(), delay=3)
     agent = Agent(model, [look_up], limits=AgentLimits(timeout_seconds=10))
     with pytest.raises(AgentLimitError) as caught:
-        await agent.execute("Go", WorkflowContext(clock=clock, timeout_seconds=100))
+        clock.run(agent.execute("Go", WorkflowContext(clock=clock, timeout_seconds=100)))
     assert caught.value.reason == "time" and clock.now() == pytest.approx(10)
     assert caught.value.response.tool_calls_made == 3
 
