@@ -7,14 +7,14 @@ from contextlib import aclosing
 from typing import Any
 
 from tta_llm.core._typing import Pieces
-from tta_llm.messages import ReasoningDelta, TextDelta, UsageEvent
+from tta_llm.messages import ReasoningDelta, TextDelta, UsageEvent, WholeResponse
 
 
 def shows(piece: Any) -> bool:
     """Tell whether a piece is a part of the answer, and not only about it."""
     if isinstance(piece, (TextDelta, ReasoningDelta)):
         return bool(piece.text)
-    return not isinstance(piece, UsageEvent)
+    return not isinstance(piece, (UsageEvent, WholeResponse))
 
 
 async def begun(

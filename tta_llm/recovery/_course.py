@@ -15,7 +15,7 @@ from tta_llm.core.context import WorkflowContext
 from tta_llm.core.primitive import WorkflowPrimitive
 from tta_llm.core.wrapper import WrapperPrimitive
 from tta_llm.errors import AllFailedError, BudgetExceededError, CallRefusedError
-from tta_llm.messages import ChatResponse, FailedAttempt, Finish, RefusalDelta
+from tta_llm.messages import ChatResponse, FailedAttempt, Finish, RefusalDelta, WholeResponse
 from tta_llm.observability import configured, names, tell
 from tta_llm.recovery._hints import retry_after
 from tta_llm.recovery._mending import will_last
@@ -57,6 +57,8 @@ def told_name(primitive: WorkflowPrimitive[Any, Any]) -> str:
 
 def signed(answer: Any, failed: Sequence[FailedAttempt]) -> Any:
     """Say on a model's answer, whole or at its end, what was tried before it."""
+    if isinstance(answer, WholeResponse):
+        return WholeResponse(signed(answer.response, failed))
     if not failed or not isinstance(answer, (ChatResponse, Finish)):
         return answer
     return replace(answer, failed_attempts=(*failed, *answer.failed_attempts))

@@ -9,7 +9,7 @@ from typing import Any
 from tta_llm.core._streams import begun
 from tta_llm.core._typing import Pieces
 from tta_llm.core.context import WorkflowContext
-from tta_llm.messages import Finish, StreamRestart
+from tta_llm.messages import Finish, StreamRestart, WholeResponse
 from tta_llm.recovery._course import Choice, Course
 from tta_llm.recovery._delivered import Delivered
 
@@ -74,11 +74,17 @@ class Relay:
             elif self._delivered.pieces:
                 yield StreamRestart(choice.name, self._why_broken)
             self._begin(choice)
+            whole: WholeResponse | None = None
             async with aclosing(pieces):
                 async for piece in pieces:
+                    if isinstance(piece, WholeResponse):
+                        whole = piece  # its end tells whether it will do
+                        continue
                     if isinstance(piece, Finish):
                         if self._ends_badly(choice, piece):
                             return
+                        if whole is not None and request is None:
+                            yield self._course.signed(whole)
                         piece = self._course.signed(piece)  # noqa: PLW2901
                     yield piece
         self._is_over = True

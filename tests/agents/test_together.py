@@ -1,0 +1,223 @@
+"""Conversations, agents, fallbacks, routers and documents, put together as applications do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agents.agent.helping import asks, results
+from tta_llm import WorkflowContext
+from tta_llm.agents import Agent, AgentResponse, Conversation, SQLiteSessionStore, as_tool, tool
+from tta_llm.core import RouterPrimitive
+from tta_llm.errors import OverloadedError
+from tta_llm.messages import (
+    ChatRequest,
+    ChatResponse,
+    Finish,
+    Message,
+    TextDelta,
+    ToolCall,
+    ToolFinished,
+    ToolResult,
+    Usage,
+    WholeResponse,
+    assistant,
+    fold,
+)
+from tta_llm.messages import tool as told
+from tta_llm.performance import MemoryStore
+from tta_llm.recovery import FallbackPrimitive
+from tta_llm.testing import FakeChatModel
+
+
+@tool(idempotent=True)
+def double(number: int) -> int:
+    """Double a number."""
+    return 2 * number
+
+
+def in_session(name: str = "s", **data: str) -> WorkflowContext:
+    return WorkflowContext(data={"session_id": name, **data})
+
+
+def roles(messages: tuple[Message, ...]) -> list[str]:
+    return [message.role for message in messages]
+
+
+def assert_each_call_has_its_result(request: ChatRequest) -> None:
+    """As providers demand it: the results come right after the calls, all of them, once."""
+    waiting: list[str] = []
+    for message in request.messages:
+        given = [part.id for part in message.parts if isinstance(part, ToolResult)]
+        assert sorted(given) == sorted(waiting)
+        waiting = [call.id for call in message.tool_calls]
+    assert not waiting
+
+
+async def streamed(step: Any, said: str, context: WorkflowContext) -> ChatResponse:
+    """Give a stream's answer, which must be the one it tells as a whole."""
+    events = [event async for event in step.stream(said, context)]
+    (whole,) = [event.response for event in events if isinstance(event, WholeResponse)]
+    folded = fold(events)
+    assert (folded.text, folded.failed_attempts) == (whole.text, whole.failed_attempts)
+    assert isinstance(events[-1], Finish)
+    return whole
+
+
+async def executed(step: Any, said: str, context: WorkflowContext) -> ChatResponse:
+    response: ChatResponse = await step.execute(said, context)
+    return response
+
+
+ways = pytest.mark.parametrize("ask", [executed, streamed])
+Ask = Callable[[Any, str, WorkflowContext], Any]
+
+
+@ways
+async def test_the_turns_of_an_agent_hold_calls_and_results_and_the_next_window_is_valid(
+    ask: Ask,
+) -> None:
+    script = [asks(("double", {"number": n}), ("double", {"number": n + 1})) for n in range(3)]
+    answers = [each for call in script for each in (call, "So it is.")]
+    first = FakeChatModel(OverloadedError("busy"), model="first")
+    second = FakeChatModel(answers, model="second")
+    chat = Conversation(Agent(FallbackPrimitive(first, [second]), [double]))
+    for number in range(3):
+        response = await ask(chat, f"Question {number}", in_session())
+        assert [each.choice for each in response.failed_attempts] == ["fake:first"]
+    for turn in await chat.history("s"):
+        assert roles(turn.messages) == ["user", "assistant", "tool", "assistant"]
+        assert [part.content for part in turn.messages[2].parts if isinstance(part, ToolResult)] == [
+            str(2 * number) for number in (turn.number - 1, turn.number)
+        ]
+    for request in second.calls:
+        assert_each_call_has_its_result(request)
+    assert len(second.calls[-1].messages) == 4 * 2 + 3
+
+
+@ways
+async def test_a_small_window_parts_no_call_from_its_result(ask: Ask) -> None:
+    def answer(request: ChatRequest) -> Message | str:
+        if request.messages[-1].role == "tool":
+            return "So it is, and a few words more that take up some room."
+        return asks(("double", {"number": 1}), ("double", {"number": 2}))
+
+    model = FakeChatModel(answer)
+    chat = Conversation(Agent(model, [double]), max_context_tokens=500, max_tokens=50)
+    for number in range(12):
+        await ask(chat, f"Question {number}, with a few words that take up room", in_session())
+    for request in model.calls:
+        assert_each_call_has_its_result(request)
+    assert len(model.calls[-1].messages) < 20
+
+
+@ways
+async def test_a_fallback_replaces_an_agent_inside_a_conversation(ask: Ask) -> None:
+    broken = Agent(FakeChatModel([OverloadedError("busy")] * 2), name="first")
+    second = Agent(FakeChatModel([asks(("double", {"number": 2})), "Four."]), [double], name="two")
+    chat = Conversation(FallbackPrimitive(broken, [second]))
+    response = await ask(chat, "2 * 2?", in_session())
+    assert isinstance(response, AgentResponse) and response.text == "Four."
+    assert [each.choice for each in response.failed_attempts] == ["first"]
+    (turn,) = await chat.history("s")
+    assert roles(turn.answer) == ["assistant", "tool", "assistant"]
+
+
+@ways
+async def test_an_answer_of_an_agent_that_will_not_do_leaves_no_trace(ask: Ask) -> None:
+    refusal = ChatResponse(
+        message=assistant("I won't."),
+        finish_reason="refusal",
+        usage=Usage(),
+        model="m",
+        provider="p",
+    )
+    chain = FallbackPrimitive(
+        Agent(FakeChatModel(refusal), name="first"),
+        [Agent(FakeChatModel("I will."))],
+        fallback_on_finish={"refusal"},
+        after_first_piece="restart",
+    )
+    response = await ask(Conversation(chain), "Do it", in_session())
+    assert response.text == "I will." and response.failed_attempts[0].choice == "first"
+
+
+@ways
+async def test_a_router_picks_agents_inside_a_conversation(ask: Ask) -> None:
+    sales = Agent(FakeChatModel("Buy."), name="sales")
+    sums = Agent(FakeChatModel([asks(("double", {"number": 2})), "Four."]), [double], name="sums")
+    router = RouterPrimitive(
+        {"sales": sales, "sums": sums},
+        lambda request: "sums" if "2" in request.messages[-1].text else "sales",
+    )
+    chat = Conversation(router)
+    assert (await ask(chat, "2 * 2?", in_session())).text == "Four."
+    assert (await ask(chat, "And now?", in_session())).text == "Buy."
+    asked = sales.model.calls[0]  # type: ignore[attr-defined]
+    assert roles(asked.messages) == ["user", "assistant", "tool", "assistant", "user"]
+
+
+@ways
+async def test_an_agent_is_a_tool_of_an_agent_inside_a_conversation(ask: Ask) -> None:
+    inner = Agent(FakeChatModel([asks(("double", {"number": 2})), "Four."]), [double], name="inner")
+    sums = as_tool(inner, name="sums", description="Do sums.")
+    model = FakeChatModel([asks(("sums", {"input": "2 * 2?"})), "It is four."])
+    chat = Conversation(Agent(model, [sums]))
+    assert (await ask(chat, "2 * 2?", in_session())).text == "It is four."
+    (turn,) = await chat.history("s")
+    assert turn.messages[2] == told(
+        ToolResult(turn.messages[1].tool_calls[0].id, "Four.", name="sums")
+    )
+
+
+async def test_a_stream_closed_midway_keeps_what_was_done(tmp_path: Path) -> None:
+    model = FakeChatModel([asks(("double", {"number": 2})), "It is four, I believe.", "Yes."])
+    chat = Conversation(Agent(model, [double]), store=SQLiteSessionStore(tmp_path / "chat.db"))
+    async with aclosing(chat.stream("2 * 2?", in_session())) as events:  # type: ignore[type-var]
+        seen: list[Any] = []
+        async for event in events:
+            seen.append(event)
+            if isinstance(event, TextDelta):
+                break
+    assert any(isinstance(event, ToolFinished) for event in seen)
+    (turn,) = await chat.history("s")
+    assert turn.status == "unfinished" and roles(turn.messages) == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert (await chat.execute("Sure?", in_session())).text == "Yes."
+    assert_each_call_has_its_result(model.calls[-1])
+    assert len(model.calls[-1].messages) == 5
+    await chat.aclose()
+
+
+def test_one_conversation_serves_two_event_loops(tmp_path: Path) -> None:
+    def answer(request: ChatRequest) -> Message | str:
+        last = request.messages[-1]
+        return "Done." if last.role == "tool" else asks(("double", {"number": 1}))
+
+    agent = Agent(FakeChatModel(answer), [double], checkpoints=MemoryStore())
+    chat = Conversation(agent, store=SQLiteSessionStore(tmp_path / "chat.db"))
+
+    async def use() -> None:
+        await executed(chat, "Go", in_session())
+        await streamed(chat, "Go", in_session())
+
+    asyncio.run(use())
+    asyncio.run(use())
+
+    async def look() -> None:
+        turns = await chat.history("s")
+        assert [(turn.number, turn.status) for turn in turns] == [
+            (number, "finished") for number in (1, 2, 3, 4)
+        ]
+        await chat.aclose()
+
+    asyncio.run(look())
