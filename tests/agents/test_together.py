@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.agents.agent.helping import asks, results
+from tests.agents.agent.helping import asks
 from tta_llm import WorkflowContext
 from tta_llm.agents import Agent, AgentResponse, Conversation, SQLiteSessionStore, as_tool, tool
 from tta_llm.core import RouterPrimitive
@@ -21,7 +21,6 @@ from tta_llm.messages import (
     Finish,
     Message,
     TextDelta,
-    ToolCall,
     ToolFinished,
     ToolResult,
     Usage,
@@ -92,9 +91,8 @@ async def test_the_turns_of_an_agent_hold_calls_and_results_and_the_next_window_
         assert [each.choice for each in response.failed_attempts] == ["fake:first"]
     for turn in await chat.history("s"):
         assert roles(turn.messages) == ["user", "assistant", "tool", "assistant"]
-        assert [part.content for part in turn.messages[2].parts if isinstance(part, ToolResult)] == [
-            str(2 * number) for number in (turn.number - 1, turn.number)
-        ]
+        given = [part.content for part in turn.messages[2].parts if isinstance(part, ToolResult)]
+        assert given == [str(2 * number) for number in (turn.number - 1, turn.number)]
     for request in second.calls:
         assert_each_call_has_its_result(request)
     assert len(second.calls[-1].messages) == 4 * 2 + 3
@@ -178,7 +176,7 @@ async def test_an_agent_is_a_tool_of_an_agent_inside_a_conversation(ask: Ask) ->
 async def test_a_stream_closed_midway_keeps_what_was_done(tmp_path: Path) -> None:
     model = FakeChatModel([asks(("double", {"number": 2})), "It is four, I believe.", "Yes."])
     chat = Conversation(Agent(model, [double]), store=SQLiteSessionStore(tmp_path / "chat.db"))
-    async with aclosing(chat.stream("2 * 2?", in_session())) as events:  # type: ignore[type-var]
+    async with aclosing(chat.stream("2 * 2?", in_session())) as events:
         seen: list[Any] = []
         async for event in events:
             seen.append(event)

@@ -73,6 +73,7 @@ class Loop:
         self._asker = Asker(setup, run, self._purse, emit)
         self._caller = Caller(run, setup.policy.limits.max_parallel, emit, self._save)
         self._saving = asyncio.Lock()
+        self._asked_to_save = self._saved = 0
 
     async def work(self) -> AgentResponse:
         """Work until there is an answer, or a person's word is needed."""
@@ -206,11 +207,19 @@ class Loop:
         return response
 
     async def _save(self) -> None:
-        if self._kept is not None:
-            checkpoints, owner = self._kept
-            async with self._saving:
+        """Write the run down as it is now, or later: those who ask meanwhile share one writing."""
+        if self._kept is None:
+            return
+        checkpoints, owner = self._kept
+        self._asked_to_save += 1
+        mine = self._asked_to_save
+        async with self._saving:
+            await asyncio.sleep(0)  # calls that end at the same moment come first
+            if self._saved < mine:
+                all_so_far = self._asked_to_save
                 self._purse.note_total()
                 await checkpoints.save(self._run, owner)
+                self._saved = all_so_far
 
 
 def _told(calls: tuple[ToolCall, ...]) -> str:

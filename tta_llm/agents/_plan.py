@@ -26,6 +26,8 @@ _UNSURE = (
     "It was not called again. Find out before you ask for it anew."
 )
 
+_LONGEST_NAME = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -164,10 +166,11 @@ class Planner:
         if call.name in self._tools:
             self._refuse(index, call, "denied", f"The tool {call.name!r} is not allowed here.")
             return
-        near = difflib.get_close_matches(call.name, self._may, n=1)
+        name = call.name[:_LONGEST_NAME]
+        near = difflib.get_close_matches(name, self._may, n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""
         there = ", ".join(map(repr, self._may)) or "none"
-        told = f"There is no tool {call.name[:100]!r}.{meant} There are: {there}."
+        told = f"There is no tool {name!r}.{meant} There are: {there}."
         self._refuse(index, call, "unknown_tool", told)
 
     def _refuse(self, index: int, call: ToolCall, reason: StopReason, told: str) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tta_llm.agents.agent_response import AgentResponse, StopReason
 from tta_llm.messages import (
     ChatRequest,
     ChatResponse,
     Message,
+    Part,
     ToolCall,
     ToolResult,
     Usage,
     assistant,
+    joined,
     tool,
 )
 
@@ -71,8 +74,9 @@ class Run:
 
     def take(self, answer: ChatResponse) -> None:
         """Take an answer that asks for tools."""
-        self.messages.append(answer.message)
-        self.calls, self.results, self.begun = answer.tool_calls, {}, set()
+        message = _with_own_ids(answer.message)
+        self.messages.append(message)
+        self.calls, self.results, self.begun = message.tool_calls, {}, set()
 
     def begin(self, index: int, call: ToolCall) -> None:
         """Say that a call is made now."""
@@ -134,6 +138,25 @@ class Run:
             pending=pending,
             run_id=self.run_id,
         )
+
+
+def _with_own_ids(message: Message) -> Message:
+    """Give each call an id of its own: a person's yes to one must not be a yes to another."""
+    ids = [call.id for call in message.tool_calls]
+    taken, seen, numbers = set(ids), set[str](), itertools.count(2)
+    if len(taken) == len(ids):
+        return message
+
+    def own(part: Part) -> Part:
+        if not isinstance(part, ToolCall):
+            return part
+        if part.id not in seen:
+            seen.add(part.id)
+            return part
+        names = (f"{part.id}-{number}" for number in numbers)
+        return replace(part, id=next(name for name in names if name not in taken))
+
+    return Message(message.role, joined(map(own, message.parts)), cache=message.cache)
 
 
 def key_of(call: ToolCall) -> str:

@@ -41,15 +41,16 @@ class Parameters:
 
     Args:
         name: The tool.
-        adapter: Checks the arguments, as a mapping.
-        unwrap: Makes of what the adapter gives what the tool works on.
+        takes: The type that the arguments, a mapping, are read as.
+        unwrap: Makes of what was read what the tool works on.
 
     Raises:
         CompositionError: When there is no JSON schema for it.
     """
 
-    def __init__(self, name: str, adapter: TypeAdapter[Any], unwrap: Callable[[Any], Any]) -> None:
+    def __init__(self, name: str, takes: Any, unwrap: Callable[[Any], Any]) -> None:
         try:
+            adapter: TypeAdapter[Any] = TypeAdapter(takes)
             schema = adapter.json_schema(schema_generator=_Schema)
         except Exception as error:
             raise CompositionError(_no_schema(name, error)) from error
@@ -109,7 +110,6 @@ def function_parameters(
             fields[f"p{number}"] = _field(parameter, hints[parameter.name], descriptions)
     try:
         model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-        adapter = TypeAdapter(model)
     except Exception as error:
         raise CompositionError(_no_schema(name, error)) from error
 
@@ -117,7 +117,7 @@ def function_parameters(
         aliases = {key: str(field.alias) for key, field in model.model_fields.items()}
         return {aliases[key]: getattr(read, key) for key in read.model_fields_set}
 
-    return Parameters(name, adapter, given)
+    return Parameters(name, model, given)
 
 
 def context_parameter(function: Callable[..., Any], names: Mapping[str, Any]) -> str | None:
@@ -135,14 +135,14 @@ def step_parameters(name: str, takes: Any) -> Parameters:
         takes: The step's input type; a step of which nothing is known is given text.
     """
     if _has_fields(takes):
-        return Parameters(name, TypeAdapter(takes), lambda read: read)
+        return Parameters(name, takes, lambda read: read)
     wanted = str if takes is Any or _may_be_text(takes) else takes
     model = create_model(
         name,
         __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True),
         input=(wanted, ...),
     )
-    return Parameters(name, TypeAdapter(model), lambda read: read.input)
+    return Parameters(name, model, lambda read: read.input)
 
 
 def _has_fields(takes: Any) -> bool:

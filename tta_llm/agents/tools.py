@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, overload
 
 from tta_llm.agents.docstrings import described
@@ -32,6 +32,10 @@ Confirm: TypeAlias = bool | Callable[[Mapping[str, Any]], bool]
 """Whether a person must agree to a call; a function decides by the arguments."""
 ToolBody: TypeAlias = Callable[[Mapping[str, Any], WorkflowContext], Awaitable[Any]]
 
+_DOCUMENTS = (
+    ("tta_llm.rag.answers.answer", "Answer"),
+    ("tta_llm.rag.search.search", "SearchResult"),
+)
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -256,7 +260,7 @@ def as_tool(
     name: str,
     description: str,
     confirm: Confirm = False,
-    untrusted: bool = False,
+    untrusted: bool | None = None,
     idempotent: bool | None = None,
     timeout_seconds: float | None = None,
     max_result_chars: int = 20_000,
@@ -272,7 +276,8 @@ def as_tool(
         name: What the model calls it.
         description: When to use it and what it gives.
         confirm: Whether a person must agree to a call.
-        untrusted: Whether its results come from outside and may hold orders to the model.
+        untrusted: Whether its results come from outside and may hold orders to the model. When
+            missing, those of a step are that finds or quotes documents.
         idempotent: As the step says when missing.
         timeout_seconds: How long a call may take; as long as the request when missing.
         max_result_chars: Longer results are cut, and say so.
@@ -296,6 +301,8 @@ def as_tool(
             f"as_tool takes a step, not {step!r}; of a function tool(…) makes one"
         )
     parameters = step_parameters(_checked_name(name), step.input_type)
+    if untrusted is None:
+        untrusted = any(map(_tells_documents, _steps_in(step)))
     return _StepTool(
         step,
         parameters,
@@ -306,6 +313,18 @@ def as_tool(
         timeout_seconds=timeout_seconds,
         max_result_chars=max_result_chars,
     )
+
+
+def _steps_in(step: WorkflowPrimitive[Any, Any]) -> Iterator[WorkflowPrimitive[Any, Any]]:
+    yield step
+    for _, child in step.children():
+        yield from _steps_in(child)
+
+
+def _tells_documents(step: WorkflowPrimitive[Any, Any]) -> bool:
+    # By name: to import what documents need takes longer than all else here.
+    given = step.output_type
+    return (getattr(given, "__module__", ""), getattr(given, "__name__", "")) in _DOCUMENTS
 
 
 def _function_tool(

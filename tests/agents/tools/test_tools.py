@@ -17,6 +17,7 @@ from tta_llm.agents.tools import Tool, as_tool, tool
 from tta_llm.core import Budget
 from tta_llm.errors import BudgetExceededError, CompositionError, DeadlineExceededError
 from tta_llm.messages import ToolCall, ToolResult
+from tta_llm.rag import Query
 from tta_llm.testing import PrimitiveContract
 
 
@@ -482,3 +483,12 @@ class TestLawsOfToolsInThreads(PrimitiveContract):
 
     def input_data(self) -> ToolCall:
         return ToolCall("1", "echo", {"text": "hi"})
+
+
+def test_a_step_whose_input_no_schema_can_tell_is_refused_by_name() -> None:
+    @step
+    def answer(query: Query) -> str:
+        return query.text
+
+    with pytest.raises(CompositionError, match="'ask'"):
+        as_tool(answer, name="ask", description="Ask.")
