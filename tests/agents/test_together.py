@@ -173,6 +173,84 @@ async def test_an_agent_is_a_tool_of_an_agent_inside_a_conversation(ask: Ask) ->
     )
 
 
+class Till:
+    """A conversation with an agent that may pay when a person agrees."""
+
+    def __init__(self, *answers: Message | str) -> None:
+        self.paid: list[int] = []
+
+        @tool(confirm=True)
+        def pay(amount: int) -> str:
+            """Pay."""
+            self.paid.append(amount)
+            return f"paid {amount}"
+
+        self.model = FakeChatModel(list(answers))
+        self.agent = Agent(self.model, [pay], checkpoints=MemoryStore())
+        self.chat = Conversation(self.agent)
+
+    async def agree(self, stopped: ChatResponse) -> AgentResponse:
+        assert isinstance(stopped, AgentResponse) and stopped.run_id
+        words = {call.id: True for call in stopped.pending}
+        return await self.agent.resume(stopped.run_id, in_session(), decisions=words)
+
+
+PAY = ("pay", {"amount": 5})
+
+
+@ways
+async def test_a_run_that_waited_for_a_word_is_whole_in_its_turn_afterwards(ask: Ask) -> None:
+    till = Till(asks(PAY), "It is paid.", "Yes, I did.")
+    stopped = await ask(till.chat, "Pay 5", in_session())
+    (turn,) = await till.chat.history("s")
+    assert (turn.status, turn.run_id) == ("unfinished", stopped.run_id) and turn.ended_at
+    assert roles(turn.messages) == ["user", "assistant", "tool", "assistant"]
+
+    assert await till.chat.amend(await till.agree(stopped), in_session())
+    (turn,) = await till.chat.history("s")
+    assert (turn.status, turn.run_id, turn.answer[-1].text) == ("finished", None, "It is paid.")
+    await ask(till.chat, "Did you?", in_session())
+    assert_each_call_has_its_result(till.model.calls[-1])
+    assert "paid 5" in str(till.model.calls[-1].messages[2].content[0].content)  # type: ignore[union-attr]
+    assert till.paid == [5]
+
+
+@ways
+async def test_who_talks_on_before_a_word_is_given_is_told_that_the_call_waits(ask: Ask) -> None:
+    till = Till(asks(PAY), "It still waits.", "It is paid.", "Yes.")
+    stopped = await ask(till.chat, "Pay 5", in_session())
+    assert (await ask(till.chat, "Well?", in_session())).text == "It still waits."
+    assert_each_call_has_its_result(till.model.calls[-1])
+    assert await till.chat.amend(await till.agree(stopped), in_session())
+    await ask(till.chat, "Now?", in_session())
+    said = [message.text for message in till.model.calls[-1].messages if message.text]
+    assert said == ["Pay 5", "It is paid.", "Well?", "It still waits.", "Now?"]
+    assert till.paid == [5]
+
+
+async def test_a_run_that_stops_again_is_amended_again() -> None:
+    till = Till(asks(PAY), asks(("pay", {"amount": 6})), "Both are paid.")
+    stopped = await till.chat.execute("Pay 5 and 6", in_session())
+    again = await till.agree(stopped)
+    assert await till.chat.amend(again, in_session())
+    (turn,) = await till.chat.history("s")
+    assert turn.status == "unfinished" and turn.run_id == again.run_id
+    assert await till.chat.amend(await till.agree(again), in_session())
+    (turn,) = await till.chat.history("s")
+    assert turn.status == "finished" and till.paid == [5, 6]
+
+
+async def test_what_belongs_to_no_waiting_turn_amends_none() -> None:
+    till = Till(asks(PAY), "It is paid.", "Hello.")
+    response = await till.agree(await till.chat.execute("Pay 5", in_session()))
+    others = (in_session("other"), in_session(tenant_id="other"), WorkflowContext())
+    assert [await till.chat.amend(response, each) for each in others] == [False] * 3
+    assert await till.chat.amend(response, in_session())
+    assert not await till.chat.amend(response, in_session())
+    hello = await Agent(till.model).execute("Hi", WorkflowContext())
+    assert not await till.chat.amend(hello, in_session())
+
+
 async def test_a_stream_closed_midway_keeps_what_was_done(tmp_path: Path) -> None:
     model = FakeChatModel([asks(("double", {"number": 2})), "It is four, I believe.", "Yes."])
     chat = Conversation(Agent(model, [double]), store=SQLiteSessionStore(tmp_path / "chat.db"))

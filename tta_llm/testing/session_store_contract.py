@@ -95,6 +95,7 @@ class SessionStoreContract(ABC):
             ended_at=2.25,
             answered_by=("openai", "gpt"),
             finish_reason="stop",
+            run_id="run-1",
         )
 
         async def check(store: SessionStore) -> None:

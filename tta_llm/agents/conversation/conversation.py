@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 
 from opentelemetry import trace
 
+from tta_llm.agents.agent_response import AgentResponse
 from tta_llm.agents.conversation.history import History
-from tta_llm.agents.conversation.listening import Listener, said_in
+from tta_llm.agents.conversation.listening import Listener, said_in, waiting_run
 from tta_llm.agents.conversation.measure import measure_of
 from tta_llm.agents.conversation.memory_store import MemorySessionStore
 from tta_llm.agents.conversation.store import Session, SessionKey, SessionStore, Turn
 from tta_llm.agents.conversation.summary import Summarizer
-from tta_llm.agents.conversation.turns import TurnKeeper, response_of
+from tta_llm.agents.conversation.turns import TurnKeeper, answered, response_of
 from tta_llm.agents.conversation.window import Frame, split
 from tta_llm.agents.requester import session_of, tenant_of
 from tta_llm.core import WorkflowContext, WorkflowPrimitive
@@ -37,6 +38,8 @@ from tta_llm.observability.conventions import CONVERSATION
 from tta_llm.rag.chat_step import ChatStep
 
 __all__ = ["Conversation"]
+
+_AMENDABLE = 100
 
 
 class Conversation(WorkflowPrimitive[ChatInput, ChatResponse]):
@@ -131,7 +134,7 @@ class Conversation(WorkflowPrimitive[ChatInput, ChatResponse]):
         except BaseException as error:
             await keeper.break_off(error)
             raise
-        await keeper.finish(said_in(response), response)
+        await keeper.finish(said_in(response), response, waiting_run(response))
         return response
 
     async def stream(self, input_data: ChatInput, context: WorkflowContext) -> Pieces:
@@ -155,8 +158,30 @@ class Conversation(WorkflowPrimitive[ChatInput, ChatResponse]):
         except BaseException as error:
             await keeper.break_off(error, listener.said_so_far())
             raise
-        await keeper.finish(said, end)
+        await keeper.finish(said, end, waiting_run(listener.whole))
         yield end
+
+    async def amend(self, response: AgentResponse, context: WorkflowContext) -> bool:
+        """Put what came of an agent's run into the turn in which it had stopped.
+
+        An agent with checkpoints that waits for a person's word leaves its turn unfinished. When
+        `agent.resume` has gone on with it, this makes the turn whole; without it, later turns
+        would be shown that the call still waits.
+
+        Args:
+            response: What `resume` gave.
+            context: Of the same session and tenant.
+
+        Returns:
+            Whether it was stored: the turn is one of the latest 100, and not whole already.
+        """
+        if (key := _key_of(context)) is None or response.run_id is None:
+            return False
+        for turn in await self._store.turns(key, limit=_AMENDABLE):
+            if turn.run_id == response.run_id:
+                whole = answered(turn, said_in(response), response, waiting_run(response))
+                return await self._store.end(key, whole, self._ttl_seconds)
+        return False
 
     async def history(
         self, session_id: str, *, tenant_id: str = "", last: int = 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tta_llm.agents.agent_response import AgentResponse
 from tta_llm.messages import (
     ChatResponse,
     Finish,
@@ -16,12 +17,20 @@ from tta_llm.messages import (
     tool,
 )
 
-__all__ = ["Listener", "said_in"]
+__all__ = ["Listener", "said_in", "waiting_run"]
 
 
 def said_in(response: ChatResponse) -> tuple[Message, ...]:
     """Give all messages of an answer: those of an agent's run, or the one there is."""
-    return tuple(getattr(response, "new_messages", ())) or (response.message,)
+    said = response.new_messages if isinstance(response, AgentResponse) else ()
+    return said or (response.message,)
+
+
+def waiting_run(response: ChatResponse | None) -> str | None:
+    """Name the run that waits for a person's word, and can be taken up afterwards."""
+    if isinstance(response, AgentResponse) and response.stopped_by == "confirmation":
+        return response.run_id
+    return None
 
 
 class Listener:
@@ -30,7 +39,8 @@ class Listener:
     def __init__(self) -> None:
         self._builder = ResponseBuilder()
         self._calls: list[tuple[ToolCall, ToolResult]] = []
-        self._whole: ChatResponse | None = None
+        self.whole: ChatResponse | None = None
+        """The answer with all that belongs to it, where the stream tells it."""
 
     @property
     def finish(self) -> Finish:
@@ -49,12 +59,12 @@ class Listener:
         if isinstance(event, ToolFinished):
             self._calls.append((event.call, event.result))
         if isinstance(event, WholeResponse):
-            self._whole = event.response
+            self.whole = event.response
 
     def said(self) -> tuple[Message, ...]:
         """The whole answer, with the tools that were called for it."""
-        if self._whole is not None:
-            return said_in(self._whole)
+        if self.whole is not None:
+            return said_in(self.whole)
         return (*self._tools(), self._builder.message())
 
     def said_so_far(self) -> tuple[Message, ...]:

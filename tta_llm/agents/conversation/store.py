@@ -10,7 +10,8 @@ from tta_llm.messages import FinishReason, Message
 __all__ = ["Session", "SessionKey", "SessionStore", "Turn", "TurnStatus"]
 
 TurnStatus: TypeAlias = Literal["finished", "unfinished", "failed"]
-"""Unfinished is a turn that is under way, was stopped, or whose process ended midway."""
+"""Unfinished is a turn that is under way, was stopped, waits for a person's word, or whose process
+ended midway."""
 
 _LONGEST_ID = 1000
 
@@ -69,6 +70,7 @@ class Turn:
         answered_by: The provider and the model that answered.
         finish_reason: Why the answer ended.
         error: The class of the error that it failed with.
+        run_id: The run of an agent that stopped in it, and waits for a person's word.
 
     Example:
         ```python
@@ -91,6 +93,7 @@ class Turn:
     answered_by: tuple[str, str] | None = None
     finish_reason: FinishReason | None = None
     error: str | None = None
+    run_id: str | None = None
 
     @property
     def answer(self) -> tuple[Message, ...]:

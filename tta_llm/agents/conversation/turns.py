@@ -9,12 +9,12 @@ import os
 import time
 from collections.abc import Sequence
 
-from tta_llm.agents.conversation.store import SessionKey, SessionStore, Turn, TurnStatus
+from tta_llm.agents.conversation.store import SessionKey, SessionStore, Turn
 from tta_llm.core import WorkflowContext
 from tta_llm.core._tasks import finish
-from tta_llm.messages import ChatRequest, ChatResponse, Finish, FinishReason, Message, Usage
+from tta_llm.messages import ChatRequest, ChatResponse, Finish, Message, Usage
 
-__all__ = ["REQUEST_ID", "TurnKeeper", "response_of"]
+__all__ = ["REQUEST_ID", "TurnKeeper", "answered", "response_of"]
 
 _log = logging.getLogger("tta_llm.agents")
 
@@ -58,38 +58,30 @@ class TurnKeeper:
         self.turn = await self._store.begin(self._key, turn, self._ttl_seconds)
         return self.turn
 
-    async def finish(self, said: Sequence[Message], end: ChatResponse | Finish) -> None:
-        """Store the answer; a store that fails takes it from nobody."""
-        model = end.provider, end.model
-        await self._end("finished", said, answered_by=model, finish_reason=end.finish_reason)
+    async def finish(
+        self, said: Sequence[Message], end: ChatResponse | Finish, run_id: str | None = None
+    ) -> None:
+        """Store the answer, or what there is of it while a run waits for a person's word.
+
+        A store that fails takes it from nobody.
+        """
+        await self._end(answered(self.turn, said, end, run_id))
 
     async def break_off(self, error: BaseException, said: Sequence[Message] = ()) -> None:
         """Store that there is no whole answer, and what there is of it."""
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
-            await self._end("unfinished", said)
-        else:
-            await self._end("failed", said, error=type(error).__name__)
-
-    async def _end(
-        self,
-        status: TurnStatus,
-        said: Sequence[Message],
-        *,
-        answered_by: tuple[str, str] | None = None,
-        finish_reason: FinishReason | None = None,
-        error: str | None = None,
-    ) -> None:
-        if self._key is None:
-            return
+        is_stopped = isinstance(error, (asyncio.CancelledError, GeneratorExit))
         ended = dataclasses.replace(
             self.turn,
-            status=status,
+            status="unfinished" if is_stopped else "failed",
             messages=(*self.turn.messages, *said),
             ended_at=time.time(),
-            answered_by=answered_by,
-            finish_reason=finish_reason,
-            error=error,
+            error=None if is_stopped else type(error).__name__,
         )
+        await self._end(ended)
+
+    async def _end(self, ended: Turn) -> None:
+        if self._key is None:
+            return
         try:
             await finish(self._store.end(self._key, ended, self._ttl_seconds))
         except Exception as failure:
@@ -98,6 +90,28 @@ class TurnKeeper:
                 ended.number,
                 type(failure).__name__,
             )
+
+
+def answered(
+    turn: Turn, said: Sequence[Message], end: ChatResponse | Finish, run_id: str | None
+) -> Turn:
+    """Give a turn with its answer, in place of what there was of it.
+
+    Args:
+        turn: What was asked.
+        said: All messages of the answer.
+        end: Who gave it.
+        run_id: The run that waits for a person's word; None when the answer is whole.
+    """
+    return dataclasses.replace(
+        turn,
+        status="finished" if run_id is None else "unfinished",
+        messages=(*turn.messages[: turn.asked], *said),
+        ended_at=time.time(),
+        answered_by=(end.provider, end.model),
+        finish_reason=end.finish_reason,
+        run_id=run_id,
+    )
 
 
 def response_of(turn: Turn) -> ChatResponse:
