@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from tta_llm.agents.limits import AgentLimits
     from tta_llm.agents.mcp_client import mcp_tools
-    from tta_llm.agents.mcp_server import McpServer, mcp_server
+    from tta_llm.agents.mcp_serving import McpServer, mcp_server
     from tta_llm.agents.tools import Tool, as_tool, tool
 
 __all__ = [
@@ -72,7 +72,7 @@ _HOMES = {
     "document_chat": ("AnswerCited", "CitedResponse", "DocumentChat"),
     "limits": ("AgentLimits",),
     "mcp_client": ("mcp_tools",),
-    "mcp_server": ("McpServer", "mcp_server"),
+    "mcp_serving": ("McpServer", "mcp_server"),
     "tools": ("Tool", "as_tool", "tool"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from tta_llm.agents.mcp_server import McpServer
+from tta_llm.agents.mcp_serving import McpServer
 from tta_llm.agents.tool_results import ToolFailed, told
 from tta_llm.agents.tools import Tool
 from tta_llm.core import WorkflowContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from tta_llm.agents.mcp_server import mcp_server
+from tta_llm.agents.mcp_serving import mcp_server
 from tta_llm.cli.loading import load_workflow
 from tta_llm.core import WorkflowContext
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pkgutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -12,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tta_llm import WorkflowContext, step
+from tta_llm import WorkflowContext, agents, step
 from tta_llm.agents.mcp_client import mcp_tools
-from tta_llm.agents.mcp_server import mcp_server
+from tta_llm.agents.mcp_serving import mcp_server
 from tta_llm.agents.tools import Tool, tool
 from tta_llm.errors import ConnectionFailedError
 from tta_llm.messages import ToolCall, ToolResult
@@ -27,7 +28,7 @@ from mcp.server import Server
 ROOT = str(Path(__file__).resolve().parents[3])
 SCRIPT = """
 import os
-from tta_llm.agents.mcp_server import mcp_server
+from tta_llm.agents.mcp_serving import mcp_server
 from tta_llm.agents.tools import tool
 
 @tool(timeout_seconds=None)
@@ -232,3 +233,8 @@ async def test_a_tool_is_served_as_it_is() -> None:
         assert made.definition.parameters == add.definition.parameters
         assert made.idempotent
         assert (await asked(made, first=1)).content == "2"
+
+
+def test_no_module_hides_the_name_that_it_brings() -> None:
+    modules = {each.name for each in pkgutil.iter_modules(agents.__path__)}
+    assert not modules & set(agents.__all__)
