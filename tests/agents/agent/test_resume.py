@@ -21,8 +21,8 @@ from tta_llm.messages import (
     assistant,
     collect,
 )
-from tta_llm.performance import CacheStore, MemoryStore, SQLiteStore
-from tta_llm.testing import FakeChatModel
+from tta_llm.performance import CacheStore, MemoryStore, RedisStore, SQLiteStore
+from tta_llm.testing import FakeChatModel, cancel_at_every_await
 
 
 def a_step(request: ChatRequest) -> Message | str:
@@ -62,10 +62,11 @@ class Shop:
         self.agent = Agent(self.model, tools, checkpoints=store, **options)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    kind = request.param
-    return MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / "runs.db")
+    if request.param == "redis":
+        return RedisStore(request.getfixturevalue("redis_server").url, timeout_seconds=10)
+    return MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "runs.db")
 
 
 async def test_a_confirmed_run_goes_on_where_it_stopped(store: CacheStore) -> None:
@@ -115,6 +116,34 @@ async def test_a_yes_counts_for_one_step_whatever_ids_come_later() -> None:
     run_id = (await shop.agent.execute("Pay", WorkflowContext())).run_id or ""
     response = await shop.agent.resume(run_id, WorkflowContext(), decisions={"p": True})
     assert response.stopped_by == "confirmation" and shop.done == ["paid 1"]
+
+
+async def test_wherever_a_run_is_cancelled_it_goes_on_and_nothing_is_done_twice(
+    store: CacheStore,
+) -> None:
+    shops: list[Shop] = []
+    seen: set[str] = set()
+
+    def work() -> Any:
+        shops.append(Shop(store, confirm=lambda *_: True))
+        data = {"run_id": str(len(shops))}
+        return shops[-1].agent.execute("Pay", WorkflowContext(data=data))
+
+    async def look() -> None:
+        shop = shops[-1]
+        try:
+            response = await shop.agent.resume(str(len(shops)), WorkflowContext())
+        except AgentRunError:  # it was cancelled before it was written down
+            assert not shop.done
+            return
+        seen.add(response.text)
+        assert sorted(shop.done) in (["noted a", "paid 5"], ["noted a"], ["paid 5"], [])
+        for each in ("noted a", "paid 5"):
+            assert each in shop.done or each not in response.text
+
+    assert await cancel_at_every_await(work, look) > 5
+    assert "Done: noted a, paid 5" in seen
+    await store.aclose()
 
 
 async def test_a_resumed_run_streams() -> None:
