@@ -14,7 +14,7 @@ from tests.agents.agent.helping import asks
 from tta_llm import WorkflowContext
 from tta_llm.agents import Agent, AgentResponse, Conversation, SQLiteSessionStore, as_tool, tool
 from tta_llm.core import RouterPrimitive
-from tta_llm.errors import OverloadedError
+from tta_llm.errors import AgentLimitError, OverloadedError
 from tta_llm.messages import (
     ChatRequest,
     ChatResponse,
@@ -143,6 +143,19 @@ async def test_an_answer_of_an_agent_that_will_not_do_leaves_no_trace(ask: Ask) 
     )
     response = await ask(Conversation(chain), "Do it", in_session())
     assert response.text == "I will." and response.failed_attempts[0].choice == "first"
+
+
+@ways
+async def test_an_agent_at_its_limit_is_replaced(ask: Ask) -> None:
+    endless = FakeChatModel(lambda _: asks(("double", {"number": 1})))
+    lost = Agent(endless, [double], on_limit="raise", name="lost")
+    chat = Conversation(FallbackPrimitive(lost, [Agent(FakeChatModel("Two."))]))
+    if ask is streamed:  # its calls were shown by then: nobody may begin anew unasked
+        with pytest.raises(AgentLimitError):
+            await ask(chat, "2 * 1?", in_session())
+        return
+    response = await ask(chat, "2 * 1?", in_session())
+    assert response.text == "Two." and "(repetition)" in response.failed_attempts[0].reason
 
 
 @ways

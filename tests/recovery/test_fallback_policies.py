@@ -10,6 +10,8 @@ import pytest
 from tta_llm import Budget, WorkflowContext, WorkflowPrimitive, errors, step
 from tta_llm.core import RouterPrimitive
 from tta_llm.errors import (
+    AgentLimitError,
+    AgentRunError,
     AllFailedError,
     AnswerRejectedError,
     AuthenticationError,
@@ -97,6 +99,7 @@ ELSEWHERE: list[Exception] = [
     ContextLengthError("too long"),
     ContentFilterError("not such words"),
     BudgetExceededError("too dear"),
+    AgentLimitError("too many steps", "steps"),
     AnswerRejectedError("none passed"),
     CallRefusedError("no"),
     CannotServeError("no images"),
@@ -113,6 +116,7 @@ ELSEWHERE: list[Exception] = [
 ]
 AT_ONCE: list[Exception] = [
     InvalidRequestError("the caller's own 400"),
+    AgentRunError("under way elsewhere"),
     TTAError("who knows"),
     ProviderError("who knows"),
     UnknownRouteError("x", ["a"]),

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 
 from tta_llm.core._functions import is_async
 from tta_llm.errors import (
+    AgentLimitError,
     AllFailedError,
     AnswerRejectedError,
     AuthenticationError,
@@ -76,6 +77,7 @@ _LASTING = (AuthenticationError, PermissionDeniedError, UnknownModelError)
 _LASTING_STATUSES = frozenset({401, 403})
 _ELSEWHERE = (
     *_LASTING,
+    AgentLimitError,
     AnswerRejectedError,
     BudgetExceededError,
     CallRefusedError,
@@ -87,9 +89,9 @@ def another_can_mend(error: BaseException, *, filtered: bool) -> bool:
     """Tell whether another choice may answer where one failed with this error.
 
     Besides what another try can mend: bad keys and unknown models, a guard's refusal, an input too
-    long, a call too dear, answers that passed no check; and what a content filter refused, when
-    `filtered` says so. All errors of a group must be of these, for none may be hidden; a fallback
-    inside has judged its own.
+    long, a call too dear, an agent at its limit, answers that passed no check; and what a content
+    filter refused, when `filtered` says so. All errors of a group must be of these, for none may be
+    hidden; a fallback inside has judged its own.
     """
     if isinstance(error, BaseExceptionGroup):
         enough = any if isinstance(error, AllFailedError) else all
