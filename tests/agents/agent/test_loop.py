@@ -17,7 +17,7 @@ from tta_llm.errors import (
     InvalidRequestError,
     OverloadedError,
 )
-from tta_llm.messages import ChatRequest, ToolDefinition, Usage, WholeResponse, assistant, user
+from tta_llm.messages import ChatRequest, ToolDefinition, Usage, WholeResponse, assistant
 from tta_llm.providers import Price
 from tta_llm.recovery import FallbackPrimitive
 from tta_llm.testing import FakeChatModel
@@ -189,18 +189,6 @@ async def test_an_agent_stands_in_for_the_model_of_another() -> None:
     inner = Agent(FakeChatModel([asks(("double", {"number": 2})), "Four."]), [double])
     response = await Agent(inner, name="outer").execute("Hi", WorkflowContext())
     assert response.text == "Four." and response.steps == 1
-
-
-async def test_a_conversation_keeps_the_calls_of_an_agent() -> None:
-    module = pytest.importorskip("tta_llm.agents.conversation.conversation")
-    model = FakeChatModel([asks(("double", {"number": 2})), "Four.", "Yes."])
-    conversation = module.Conversation(Agent(model, [double]))
-    context = WorkflowContext(data={"session_id": "s"})
-    await conversation.execute("2 * 2?", context)
-    await conversation.execute("Sure?", WorkflowContext(data={"session_id": "s"}))
-    roles = [message.role for message in model.calls[-1].messages]
-    assert roles == ["user", "assistant", "tool", "assistant", "user"]
-    assert model.calls[-1].messages[-1] == user("Sure?")
 
 
 async def test_agents_that_call_each_other_end_at_the_depth() -> None:
