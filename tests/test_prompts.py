@@ -48,6 +48,12 @@ def test_a_missing_variable_is_named_with_what_was_given() -> None:
         prompt.render(text="x")
 
 
+@pytest.mark.parametrize("text", ["{{ given + 1 }}", "{{ 1 / (given|length - 1) }}"])
+def test_a_value_that_a_template_can_not_use_is_told_with_its_prompt(text: str) -> None:
+    with pytest.raises(ValueError, match=r"'ask' can't be rendered: .*; it was given given"):
+        PromptTemplate(text, name="ask").render(given="x")
+
+
 def test_the_variables_are_listed_without_what_the_template_sets_itself() -> None:
     prompt = PromptTemplate("{% for each in items %}{{ each }}{{ range(2) }}{% endfor %}{{ end }}")
     assert prompt.variables == ("end", "items")

@@ -125,7 +125,7 @@ class PromptTemplate(WorkflowPrimitive[Mapping[str, Any], ChatRequest]):
                         f"prompt {self.name!r} makes more than {self.max_chars:,} characters: "
                         "shorten what goes in, or raise max_chars"
                     )
-        except (jinja2.TemplateError, OverflowError) as error:
+        except (jinja2.TemplateError, ArithmeticError, TypeError) as error:
             given = ", ".join(map(str, values)) or "nothing"
             raise ValueError(
                 f"prompt {self.name!r} can't be rendered: {error}; it was given {given}"
