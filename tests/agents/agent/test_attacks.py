@@ -172,13 +172,13 @@ async def test_with_on_limit_raise_the_error_has_the_reason(attack: Attack) -> N
     )
 
 
-async def test_ten_thousand_calls_over_many_steps_are_made_when_the_limits_allow_it() -> None:
-    world = World()
-    model = model_of(different(100))
-    limits = AgentLimits(max_steps=1000, max_tool_calls=9_990, max_calls_per_step=100)
+async def test_of_ten_thousand_calls_over_many_steps_as_many_are_made_as_the_limits_allow() -> None:
+    world, model = World(), model_of(different(100))
+    limits = AgentLimits(max_steps=1000, max_tool_calls=995, max_calls_per_step=10)
     response = await executed(Agent(model, world.tools, limits=limits))
-    assert (response.stopped_by, response.tool_calls_made) == ("tool_calls", 9_990)
-    assert world.looked_up == 9_990
+    assert (response.stopped_by, response.tool_calls_made) == ("tool_calls", 995)
+    assert world.looked_up == 995 and model.call_count == 101
+    assert len(results(model.calls[-1])) == 10_000
 
 
 class Counting(MemoryStore):
