@@ -50,7 +50,8 @@ def chat(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, do
     def run(lines: str | bytes, *options: object) -> tuple[int, str, str]:
         piped = lines if isinstance(lines, bytes) else lines.encode()
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(piped), "utf-8"))
-        index = ("--index", docs.parent / "index") if "--docs" in options else ()
+        given = "--docs" not in options or "--index" in options
+        index = () if given else ("--index", docs.parent / "index")
         with pytest.raises(SystemExit) as left:
             main(["chat", *map(str, (*options, *index))])
         told = capsys.readouterr()
@@ -88,6 +89,13 @@ def test_the_sources_of_the_last_answer_are_told_and_quoted(chat: Run, docs: Pat
     assert out.count("lamp.md:5  (Lamp > Power)") == 4
     assert out.count(f"(Lamp > Power)\n{QUOTE}\n") == 2
     assert "the last answer has no source '9'; it has 1" in err
+
+
+def test_a_folder_without_documents_is_told(chat: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    options = ("--docs", tmp_path / "empty", "--index", tmp_path / "index")
+    code, _, err = chat("Hello?\n", *options)
+    assert code != 0 and "there is no document in" in err and "give --docs a folder" in err
 
 
 def test_only_documents_that_match_are_asked(chat: Run, docs: Path) -> None:
@@ -252,6 +260,19 @@ def test_without_a_session_nothing_is_written(chat: Run, server: str, account: P
     assert not account.exists()
 
 
+def test_without_a_place_for_sessions_it_says_what_to_set(
+    chat: Run, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "file"))
+    if sys.platform == "darwin":
+        pytest.skip("the account's own folder is always there")
+    code, out, err = chat("One?\n", "--base-url", server, "--session", "garden")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "no place for conversations" in err and "set XDG_STATE_HOME to a folder" in err
+
+
 def test_a_conversation_that_is_cleared_is_forgotten(chat: Run, server: str) -> None:
     options = ("--base-url", server, "--session", "garden")
     _, out, _ = chat("One?\n/clear\n/history\nTwo?\n", *options)
@@ -306,6 +327,8 @@ def test_json_of_a_failure_tells_the_error(chat: Run, server: str) -> None:
         (("--session", "x", "--no-keep"), "--session keeps the conversation"),
         (("--session", " "), "the session needs a name"),
         (("--model", "nobody:x"), "nobody"),
+        (("--base-url", "nonsense"), "'nonsense' is no address: write one such as http://"),
+        (("--base-url", "http://[", "--model", "x"), "'http://[' is no address"),
     ],
 )
 def test_wrong_usage_is_two_also_in_json(chat: Run, options: tuple[str, ...], told: str) -> None:

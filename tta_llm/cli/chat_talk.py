@@ -235,9 +235,12 @@ def _store(options: ChatOptions) -> SessionStore:
     if options.session is None:
         return MemorySessionStore()
     try:
-        return SQLiteSessionStore(state_folder() / "sessions.sqlite3")
-    except RuntimeError as error:
-        raise TTAError(f"there is no place for conversations: {error}") from error
+        (folder := state_folder()).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (RuntimeError, OSError) as error:
+        raise TTAError(
+            f"there is no place for conversations: {error}; set XDG_STATE_HOME to a folder of yours"
+        ) from error
+    return SQLiteSessionStore(folder / "sessions.sqlite3")
 
 
 def _one_of(models: Sequence[ChatModel]) -> ChatStep | None:
