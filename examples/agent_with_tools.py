@@ -1,11 +1,17 @@
-"""An agent that looks after a shop's orders; scripted without a key, a real model with one."""
+"""An agent that looks after a shop's orders; scripted without a key, a real model with one.
+
+`python examples/agent_with_tools.py` asks it about two orders. `tta serve
+examples/agent_with_tools.py:workflow` puts it behind HTTP, with a page to chat on, which tells what
+waits for a person's word.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 from tta_llm import WorkflowContext
 from tta_llm.agents import Agent, AgentLimits, AgentResponse, tool
@@ -62,38 +68,51 @@ def scripted(request: ChatRequest) -> Message | str:
     return f"Both came on Monday. As to the kettle: {results[-1].content}"
 
 
-async def main(question: str) -> None:
+@asynccontextmanager
+async def workflow() -> AsyncIterator[Agent]:
+    """Make the agent, and close its model at the end."""
     has_key = bool(os.environ.get("OPENAI_API_KEY"))
-    model = chat_model("openai:gpt-4.1-mini") if has_key else FakeChatModel(scripted)
-    agent = Agent(
-        model,
-        [find_order, refund],
-        instructions="You look after the orders of a shop. Look up what you don't know.",
-        limits=AgentLimits(max_steps=6, timeout_seconds=60),
-        checkpoints=MemoryStore(),
-        name="shop",
-    )
-    print(f"> {question}")
+    async with chat_model("openai:gpt-4.1-mini") if has_key else FakeChatModel(scripted) as model:
+        yield Agent(
+            model,
+            [find_order, refund],
+            instructions="You look after the orders of a shop. Look up what you don't know.",
+            limits=AgentLimits(max_steps=6, timeout_seconds=60),
+            checkpoints=MemoryStore(),
+            name="shop",
+        )
+
+
+async def ask(agent: Agent, question: str) -> AgentResponse | None:
+    """Show what comes, as it comes, and give the whole."""
     whole = None
     async with aclosing(agent.stream(question, WorkflowContext())) as events:
         async for event in events:
-            if isinstance(event, TextDelta):
-                print(event.text, end="")
-            elif isinstance(event, StreamRestart):
-                print(f"\n  ({event.reason})")
-            elif isinstance(event, ToolFinished):
-                print(f"  {event.call.name}: {event.result.content}")
-            elif isinstance(event, WholeResponse) and isinstance(event.response, AgentResponse):
-                whole = event.response
+            match event:
+                case TextDelta():
+                    print(event.text, end="")
+                case StreamRestart():
+                    print(f"\n  ({event.reason})")
+                case ToolFinished():
+                    print(f"  {event.call.name}: {event.result.content}")
+                case WholeResponse(response=AgentResponse() as response):
+                    whole = response
     print()
-    if (
-        whole is not None and whole.run_id is not None and whole.pending
-    ):  # in an application, a person is asked, tomorrow perhaps
+    return whole
+
+
+async def main(question: str) -> None:
+    async with workflow() as agent:
+        print(f"> {question}")
+        response = await ask(agent, question)
+        if response is None or response.run_id is None or not response.pending:
+            return
+        # In an application a person is asked, tomorrow perhaps.
         print("  (the shop's owner agrees)")
-        decisions = {call.id: True for call in whole.pending}
-        response = await agent.resume(whole.run_id, WorkflowContext(), decisions=decisions)
+        decisions = {call.id: True for call in response.pending}
+        response = await agent.resume(response.run_id, WorkflowContext(), decisions=decisions)
         print(f"{response.text}\n{response.steps} steps, {response.tool_calls_made} tool calls")
-    await model.aclose()
 
 
-asyncio.run(main(" ".join(sys.argv[1:]) or QUESTION))
+if __name__ == "__main__":
+    asyncio.run(main(" ".join(sys.argv[1:]) or QUESTION))

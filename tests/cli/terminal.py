@@ -43,16 +43,12 @@ class Terminal:
         return before
 
     def leaves(self, pressed: str, seconds: float = 40) -> int:
-        """Press this until the command has ended, and give its code.
-
-        Python does not see a Ctrl-C in the moment between its prompt and its wait for a key.
-        """
+        """Press this once, and give the code that the command ends with."""
         give_up = time.monotonic() + seconds
         self.type(pressed)
         while (code := self.process.poll()) is None:
             assert time.monotonic() < give_up, f"it does not leave: {self.shown!r}"
-            if not self._read(10) and self.process.poll() is None:
-                self.type(pressed)
+            self._read(1)
         return code
 
     def _read(self, seconds: float) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -49,12 +50,19 @@ async def servers() -> AsyncIterator[tuple[Server, Server]]:
         yield first, second
 
 
+@pytest.fixture(scope="module")
+def index() -> Iterator[Index]:
+    """The documents, read once for all of these tests."""
+    index = Index()
+    IngestDocuments(index).run(support_bot.DOCUMENTS)
+    yield index
+    asyncio.run(index.aclose())
+
+
 @pytest.fixture
-async def bot(servers: tuple[Server, Server]) -> AsyncIterator[Conversation]:
+async def bot(servers: tuple[Server, Server], index: Index) -> AsyncIterator[Conversation]:
     """The bot of the example, with two providers that the test plays."""
     async with AsyncExitStack() as opened:
-        index = await opened.enter_async_context(Index())
-        await IngestDocuments(index).execute(support_bot.DOCUMENTS, WorkflowContext())
         models = [
             OpenAIChatModel(name, base_url=server.base_url, api_key="none")
             for name, server in zip(("first", "second"), servers, strict=True)

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tta_llm.cli.exits import UsageError
 from tta_llm.cli.leaving import leave
 from tta_llm.cli.options import BaseUrl, Index, Rebuild, Store, TopK, Where
 
-__all__ = ["chat"]
+if TYPE_CHECKING:
+    from tta_llm.cli.documents import Documents
+
+__all__ = ["ChatOptions", "chat"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """What the command line said."""
+
+    documents: Documents | None
+    model: str | None
+    base_url: str | None
+    session: str | None
+    system: str
+    top_k: int
+    where: str | None
+    keep: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """Make sure that they fit together.
+
+        Raises:
+            UsageError: They don't.
+        """
+        if self.documents is not None:
+            self.documents.check()
+        elif self.where is not None:
+            raise UsageError("--where narrows documents: give --docs PATH with it")
+        if self.session is not None and not self.keep:
+            raise UsageError("--session keeps the conversation and --no-keep does not: give one")
+        if self.session is not None and not self.session.strip():
+            raise UsageError("the session needs a name, as in: --session garden")
 
 
 def chat(
@@ -67,7 +102,7 @@ def chat(
     """
     # Imported here, because it loads for a second what `tta --help` doesn't need.
     from tta_llm.cli.documents import Documents  # noqa: PLC0415
-    from tta_llm.cli.run_chat import ChatOptions, run_chat  # noqa: PLC0415
+    from tta_llm.cli.run_chat import run_chat  # noqa: PLC0415
 
     options = ChatOptions(
         documents=None if docs is None else Documents(docs, index, store, rebuild),

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tta_llm.agents import (
@@ -19,8 +19,9 @@ from tta_llm.agents import (
 )
 from tta_llm.agents.conversation.turns import REQUEST_ID
 from tta_llm.agents.requester import SESSION_ID
+from tta_llm.cli.chat import ChatOptions
 from tta_llm.cli.chat_reply import Reply
-from tta_llm.cli.documents import Documents, read_filter
+from tta_llm.cli.documents import read_filter
 from tta_llm.cli.exits import UsageError
 from tta_llm.cli.models import chosen_name, model_of
 from tta_llm.core import WorkflowContext, WorkflowPrimitive, step
@@ -37,7 +38,7 @@ from tta_llm.rag.search.queries import RewriteQuery
 from tta_llm.rag.search.query import Query
 from tta_llm.routing import FallbackChain
 
-__all__ = ["TOLD", "ChatOptions", "Recorder", "Talk", "talking"]
+__all__ = ["TOLD", "Recorder", "Talk", "talking"]
 
 Recorder = Callable[[str], AbstractContextManager[None]]
 """Records a block as a run of its own, under a name."""
@@ -50,36 +51,6 @@ _NOBODY = (
     "OPENAI_API_KEY, give --model openai:NAME, anthropic:NAME or google:NAME with their key set, "
     "or --base-url URL for a server of your own"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ChatOptions:
-    """What the command line said."""
-
-    documents: Documents | None
-    model: str | None
-    base_url: str | None
-    session: str | None
-    system: str
-    top_k: int
-    where: str | None
-    keep: bool
-    as_json: bool
-
-    def check(self) -> None:
-        """Make sure that they fit together.
-
-        Raises:
-            UsageError: They don't.
-        """
-        if self.documents is not None:
-            self.documents.check()
-        elif self.where is not None:
-            raise UsageError("--where narrows documents: give --docs PATH with it")
-        if self.session is not None and not self.keep:
-            raise UsageError("--session keeps the conversation and --no-keep does not: give one")
-        if self.session is not None and not self.session.strip():
-            raise UsageError("the session needs a name, as in: --session garden")
 
 
 class Talk:
@@ -235,9 +206,12 @@ def _store(options: ChatOptions) -> SessionStore:
     if options.session is None:
         return MemorySessionStore()
     try:
-        return SQLiteSessionStore(state_folder() / "sessions.sqlite3")
-    except RuntimeError as error:
-        raise TTAError(f"there is no place for conversations: {error}") from error
+        (folder := state_folder()).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (RuntimeError, OSError) as error:
+        raise TTAError(
+            f"there is no place for conversations: {error}; set XDG_STATE_HOME to a folder of yours"
+        ) from error
+    return SQLiteSessionStore(folder / "sessions.sqlite3")
 
 
 def _one_of(models: Sequence[ChatModel]) -> ChatStep | None:

@@ -81,6 +81,8 @@ class Documents:
             print_text(f"skipped: {self.path(each.path)} {each.reason}", to_stderr=True)
 
     def _nothing_read(self, report: IngestReport) -> str:
+        if not (report.skipped or report.ignored):
+            return f"there is no document in {str(self.docs)!r}; give --docs a folder with some"
         reasons = "".join(f"\n  {each.path} {each.reason}" for each in report.skipped)
         return (
             f"there is nothing to read in {str(self.docs)!r}: {told_ignored(report)}, "

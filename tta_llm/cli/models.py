@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit
 
 from tta_llm.cli.exits import UsageError
 from tta_llm.providers import ChatModel, OpenAIChatModel, chat_model
@@ -23,9 +24,13 @@ async def model_of(name: str | None, base_url: str | None) -> ChatModel | None:
     """Make the model of that name, or the first that the server has; None for "none".
 
     Raises:
-        UsageError: There is no such vendor, or the server has no models.
+        UsageError: There is no such vendor, no such address, or the server has no models.
         TTAError: The server does not answer, or the vendor's key or package is missing.
     """
+    if base_url and not _is_address(base_url):
+        raise UsageError(
+            f"--base-url {base_url!r} is no address: write one such as http://localhost:11434/v1"
+        )
     if name is None:
         name = await _first_model(base_url) if base_url else "none"
     if name == "none":
@@ -38,6 +43,14 @@ async def model_of(name: str | None, base_url: str | None) -> ChatModel | None:
         return chat_model(name)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 async def _first_model(base_url: str) -> str:

@@ -7,17 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
+from tta_llm.cli.chat import ChatOptions
 from tta_llm.cli.chat_commands import QUIT, RETRY, Commands
 from tta_llm.cli.chat_input import typed_lines
 from tta_llm.cli.chat_json import JsonScreen
 from tta_llm.cli.chat_reply import Reply
 from tta_llm.cli.chat_screen import Screen, TextScreen
-from tta_llm.cli.chat_talk import TOLD, ChatOptions, Talk, talking
+from tta_llm.cli.chat_talk import TOLD, Talk, talking
 from tta_llm.cli.exits import Exit
 from tta_llm.cli.output import print_text
 from tta_llm.cli.recording import recording
 
-__all__ = ["ChatOptions", "run_chat"]
+__all__ = ["run_chat"]
 
 
 def run_chat(options: ChatOptions) -> int:
