@@ -12,6 +12,9 @@ import pytest
 
 from tests.serve.scripted import TAG, Scripted, serving
 from tta_llm import step
+from tta_llm.agents import Agent, Conversation, tool
+from tta_llm.messages import ToolCall, assistant
+from tta_llm.performance import MemoryStore
 from tta_llm.serve import KeyRing, ServeSettings
 from tta_llm.testing import FakeChatModel
 
@@ -278,6 +281,43 @@ def test_a_workflow_that_takes_one_text_is_asked_the_last_question_alone(browser
         done(ask(page, "one"))
         done(ask(page, "two"))
         expect(page.get_by_role("article").last.locator(".answer")).to_have_text("TWO!")
+
+
+def test_a_call_that_waits_is_allowed_by_keyboard_and_its_answer_comes(browser: Any) -> None:
+    done_with: list[int] = []
+
+    @tool(confirm=True)
+    def refund(order: int) -> str:
+        """Pay an order back."""
+        done_with.append(order)
+        return "paid back"
+
+    calls = [ToolCall(str(order), "refund", {"order": order}) for order in (7, 8)]
+    model = FakeChatModel([assistant(calls), "One is **paid back**."])
+    agent = Conversation(Agent(model, [refund], checkpoints=MemoryStore()))
+    with serving(agent, OPEN) as (url, _), opened(browser, url) as (page, trouble):
+        done(ask(page, "Refund both."))
+        turn = page.get_by_role("article").first
+        buttons = turn.get_by_role("region", name="Waiting for").get_by_role("button")
+        expect(buttons).to_have_count(4)
+        expect(turn).not_to_contain_text("limit")
+        expect(turn.get_by_role("button", name='Refuse refund {"order":8}')).to_have_count(1)
+        buttons.first.focus()
+        page.keyboard.press("Enter")
+        expect(buttons.first).to_have_attribute("aria-pressed", "true")
+        for _ in range(4):  # the arguments can be scrolled by keys, so that they are reached, too
+            page.keyboard.press("Tab")
+        expect(buttons.last).to_be_focused()
+        assert done_with == []
+        page.screenshot(path=ARTEFACTS / "chat-pending.png")
+        page.keyboard.press("Space")
+        last = done(page.get_by_role("article").last)
+        expect(last.locator(".question")).to_have_text("Allow refund, Refuse refund.")
+        expect(last.locator(".answer")).to_have_text("One is paid back.")
+        expect(buttons.last).to_be_disabled()
+        assert (done_with, trouble) == ([7], [])
+        page.reload()
+        expect(page.get_by_role("article").last).to_contain_text("One is paid back.")
 
 
 def test_a_server_that_dies_is_told_and_the_question_can_be_asked_again(browser: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -157,6 +158,12 @@ class Conversation(WorkflowPrimitive[ChatInput, ChatResponse]):
             raise
         await keeper.finish(said, end)
         yield end
+
+    def answered_by(self, answer: ChatStep) -> Conversation:
+        """Give the same conversation, its next turns answered by another step."""
+        other = copy.copy(self)
+        other._answer = answer  # noqa: SLF001  # of its own class
+        return other
 
     async def history(
         self, session_id: str, *, tenant_id: str = "", last: int = 100

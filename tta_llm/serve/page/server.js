@@ -49,12 +49,12 @@ async function troubleOf(response) {
   return new Trouble(told + hint, { code: error?.code ?? "", status, retryable: status >= 500 || status === 429 || status === 408 });
 }
 
-/** Ask, and yield each event as {name, data}. */
-export async function* ask(input, sessionId, signal) {
-  const response = await request("run", {
+/** Send what is asked, or a word on a run, and yield each event as {name, data}. */
+export async function* ask(path, body, signal) {
+  const response = await request(path, {
     method: "POST",
     headers: { "content-type": "application/json", accept: "text/event-stream" },
-    body: JSON.stringify({ input, session_id: sessionId }),
+    body: JSON.stringify(body),
     signal,
   });
   let isWhole = false;
