@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def agent(refunds: list[int]) -> Agent:
 
 
 @pytest.fixture
-def kept(agent: Agent, tmp_path: Path) -> Iterator[Conversation]:
+def kept(agent: Agent, tmp_path: Path) -> Conversation:
     return Conversation(agent, store=SQLiteSessionStore(tmp_path / "sessions.db"))
 
 
@@ -50,8 +50,8 @@ async def test_a_pending_call_is_answered_and_the_conversation_knows_of_it(
     end = events((await asks.post("/run", json=body, headers=EVENTS)).text)[-1][1]
     assert (end["stopped_by"], end["run_id"] is None) == ("confirmation", False)
     assert end["pending"] == [{"id": "call-1", "name": "refund", "arguments": {"order": 7}}]
-    body = {"decisions": {"call-1": word}, "session_id": "s", "input": "My word."}
-    told = await asks.post(f"/runs/{end['run_id']}", json=body, headers=EVENTS)
+    decided = {"decisions": {"call-1": word}, "session_id": "s", "input": "My word."}
+    told = await asks.post(f"/runs/{end['run_id']}", json=decided, headers=EVENTS)
     name, done = events(told.text)[-1]
     assert (name, done["text"], done["pending"]) == ("done", "It is done.", [])
     assert (done["stopped_by"], done["run_id"]) == (None, end["run_id"])
@@ -88,14 +88,18 @@ async def test_a_word_that_can_not_be_taken_is_refused(
     client: Callable[..., Any], agent: Agent
 ) -> None:
     asks = await client(agent)
-    for body in ({}, {"decisions": [True]}, {"decisions": {"call-1": "yes"}}):
+    wrong: tuple[dict[str, Any], ...] = (
+        {},
+        {"decisions": [True]},
+        {"decisions": {"call-1": "yes"}},
+    )
+    for body in wrong:
         refused = await asks.post("/runs/x", json=body)
         assert (refused.status_code, refused.json()["error"]["param"]) == (422, "decisions")
-    body = {"decisions": {}}
     for name in ("x", "x" * 300, "%00"):
-        assert (await asks.post(f"/runs/{name}", json=body)).status_code == 404
+        assert (await asks.post(f"/runs/{name}", json={"decisions": {}})).status_code == 404
     plain = await client(FakeChatModel())
-    refused = await plain.post("/runs/x", json=body)
+    refused = await plain.post("/runs/x", json={"decisions": {}})
     assert "no runs" in refused.json()["error"]["message"]
 
 

@@ -101,31 +101,33 @@ def survived(page: Any) -> Any:
     return done(turn)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
-def test_a_question_is_answered_through_an_outage_and_a_citation_opens(
-    browser: Any, url: str, scheme: str, width: int
-) -> None:
-    size = {"width": width, "height": 800}
-    with opened(browser, url, color_scheme=scheme, viewport=size) as (page, trouble):
-        ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=ARTEFACTS / f"chat-empty-{scheme}-{width}.png")
-        turn = survived(page)
-        expect(turn).to_contain_text("openai:first did not answer")
-        expect(turn).to_contain_text("anthropic:second")
-        assert turn.locator(".answer strong").inner_text() == "40 days"
-        page.screenshot(path=ARTEFACTS / f"chat-{scheme}-{width}.png")
-        mark = turn.get_by_role("button", name="Source 1").first
-        mark.click()
-        panel = page.get_by_role("dialog")
-        expect(panel.locator(".quote")).to_contain_text("A full battery lasts 40 days")
-        expect(panel).to_contain_text("1.md")
-        page.screenshot(path=ARTEFACTS / f"chat-source-{scheme}-{width}.png")
-        page.keyboard.press("Escape")
-        expect(panel).to_be_hidden()
-        expect(mark).to_be_focused()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert trouble == []
+def test_a_question_is_answered_through_an_outage_and_a_citation_opens(page: Any) -> None:
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    in_each_look(page, "chat-empty")
+    turn = survived(page)
+    expect(turn).to_contain_text("openai:first did not answer")
+    expect(turn).to_contain_text("anthropic:second")
+    assert turn.locator(".answer strong").inner_text() == "40 days"
+    in_each_look(page, "chat")
+    mark = turn.get_by_role("button", name="Source 1").first
+    mark.click()
+    panel = page.get_by_role("dialog")
+    expect(panel.locator(".quote")).to_contain_text("A full battery lasts 40 days")
+    expect(panel).to_contain_text("1.md")
+    in_each_look(page, "chat-source")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(mark).to_be_focused()
+
+
+def in_each_look(page: Any, name: str) -> None:
+    """Keep pictures of the page, light and dark, wide and narrow; nothing may be wider than it."""
+    for scheme in ("light", "dark"):
+        for width in (360, 1280):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 800})
+            page.screenshot(path=ARTEFACTS / f"{name}-{scheme}-{width}.png")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_citation_that_does_not_hold_says_so(page: Any) -> None:
@@ -259,9 +261,9 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_used(browser: Any) -> None:
         assert all("401" in each for each in trouble), trouble
 
 
-def test_what_a_server_does_not_remember_the_page_sends_along(browser: Any) -> None:
+def test_a_page_under_a_path_sends_along_what_its_server_does_not_remember(browser: Any) -> None:
     model = FakeChatModel(["Paris.", "Rome."])
-    with serving(model, OPEN) as (url, _), opened(browser, url) as (page, _):
+    with serving(model, OPEN, under="/some/bots") as (url, _), opened(browser, url) as (page, _):
         done(ask(page, "Capital of France?"))
         done(ask(page, "And of Italy?"))
         assert [each.text for each in model.calls[1].messages] == [
@@ -309,7 +311,7 @@ def test_a_call_that_waits_is_allowed_by_keyboard_and_its_answer_comes(browser: 
             page.keyboard.press("Tab")
         expect(buttons.last).to_be_focused()
         assert done_with == []
-        page.screenshot(path=ARTEFACTS / "chat-pending.png")
+        in_each_look(page, "chat-pending")
         page.keyboard.press("Space")
         last = done(page.get_by_role("article").last)
         expect(last.locator(".question")).to_have_text("Allow refund, Refuse refund.")

@@ -18,7 +18,7 @@ __all__ = ["Resume"]
 
 
 class Resume(Run):
-    """`POST /runs/{run_id}` with `{"decisions": {call_id: true | false}}`; the rest is as in `/run`.
+    """`POST /runs/{run_id}` with `{"decisions": {call_id: true | false}}`; else as `/run`.
 
     It goes on with a run of the same tenant, where the workflow is an agent, or holds one directly.
     A conversation keeps the word as what the person said, in `input` if the client tells, and what
