@@ -313,6 +313,7 @@ def test_a_call_that_waits_is_allowed_by_keyboard_and_its_answer_comes(browser: 
         assert done_with == []
         in_each_look(page, "chat-pending")
         page.keyboard.press("Space")
+        expect(page.get_by_label("Your question")).to_be_focused()
         last = done(page.get_by_role("article").last)
         expect(last.locator(".question")).to_have_text("Allow refund, Refuse refund.")
         expect(last.locator(".answer")).to_have_text("One is paid back.")

@@ -1,7 +1,7 @@
 // The conversation: asking, stopping, beginning anew, and coming back to it.
 
-import { clean } from "./markdown.js";
-import { Trouble, ask, erase, history, keyring, stored } from "./server.js";
+import { clean } from "./elements.js";
+import { Trouble, ask, erase, history, identifier, keyring, stored } from "./server.js";
 import { closable } from "./source.js";
 import { Turn } from "./turn.js";
 
@@ -48,6 +48,7 @@ async function send(question, { old = null, word = null } = {}) {
 function decide(words, word) {
   if (running) return false;
   send(words, { word });
+  $("question").focus();
   return true;
 }
 
@@ -99,12 +100,6 @@ function unlock(goOn) {
     keyring.set($("key").value.trim());
     setTimeout(goOn);
   };
-}
-
-function identifier() {
-  // Not randomUUID: a page that came without TLS has none.
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 // ---------------------------------------------------------------------- a conversation's life

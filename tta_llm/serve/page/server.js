@@ -116,3 +116,10 @@ export async function erase(sessionId) {
     if (!(error instanceof Trouble) || (error.status !== 404 && error.status !== 405)) throw error;
   }
 }
+
+/** Give a name for a new conversation. */
+export function identifier() {
+  // Not randomUUID: a page that came without TLS has none.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,6 +1,7 @@
 // A question and its answer on the page.
 
-import { Markdown, clean, make } from "./markdown.js";
+import { clean, make } from "./elements.js";
+import { Markdown } from "./markdown.js";
 import { openSource } from "./source.js";
 
 const words = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
