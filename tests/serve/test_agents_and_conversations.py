@@ -113,3 +113,12 @@ async def test_an_agent_at_its_limit_is_no_fault_of_the_server(client: Callable[
     agent = Agent(FakeChatModel(calls), [look], limits=AgentLimits(max_steps=2), on_limit="raise")
     told = await (await client(agent)).post("/run", json={"input": "x"})
     assert (told.status_code, told.json()["error"]["code"]) == (402, "agent_limit")
+
+
+async def test_the_log_names_no_run(
+    client: Callable[..., Any], agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="tta_llm.serve.access")
+    await (await client(agent)).post("/runs/secret", json={"decisions": {}})
+    paths = [vars(each)["path"] for each in caplog.records if each.name == "tta_llm.serve.access"]
+    assert paths == ["/runs/{id}"]
