@@ -49,7 +49,13 @@ def asks(name):
 
 
 def broken():
-    raise OSError("no such index")
+    raise OSError("no such index\\nanywhere")
+
+
+@asynccontextmanager
+async def closed():
+    raise KeyError("MODEL_KEY")
+    yield
 
 
 number = 3
@@ -93,6 +99,8 @@ async def test_models_are_closed_before_what_was_opened_around_them(file: Path) 
         ("no_such_package.part:x", "there is no module 'no_such_package.part'"),
         ("{file}:asks", "can't be called without arguments"),
         ("{file}:number", "is int, and no workflow"),
+        ("{file}:broken", "making {file}:broken failed: OSError: no such index anywhere"),
+        ("{file}:closed", "closed failed: KeyError: 'MODEL_KEY'"),
         ("{file}:missing", "it has the workflows plain"),
         ("{file}x.py:a", "there is no file"),
     ],
@@ -100,7 +108,7 @@ async def test_models_are_closed_before_what_was_opened_around_them(file: Path) 
 def test_what_is_no_workflow_is_told_in_a_sentence(file: Path, where: str, said: str) -> None:
     with pytest.raises(UsageError) as told:
         asyncio.run(load(where.format(file=file)))
-    assert said in str(told.value) and "\n" not in str(told.value)
+    assert said.format(file=file) in str(told.value) and "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("source", ["import no_such_thing", "1 / 0", "(", "raise SystemExit(3)"])

@@ -1,5 +1,6 @@
 async (seed) => {
-  const { Markdown, clean } = await import(new URL("page/markdown.js", document.baseURI));
+  const { Markdown } = await import(new URL("page/markdown.js", document.baseURI));
+  const { clean } = await import(new URL("page/elements.js", document.baseURI));
   let state = seed;
   const random = (below) => (state = (state * 1103515245 + 12345) % 2147483648) % below;
   const parts = [

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from tests.rag.answering import POWER, PRICES, found
 from tta_llm import WorkflowContext, WorkflowPrimitive, step
@@ -138,16 +140,18 @@ class Scripted(WorkflowPrimitive[ChatInput, ChatResponse]):
 
 
 @contextlib.contextmanager
-def serving(workflow: Any, settings: ServeSettings) -> Iterator[tuple[str, uvicorn.Server]]:
-    """A real server on loopback, in a thread."""
-    app = create_app(workflow, settings)
+def serving(
+    workflow: Any, settings: ServeSettings, under: str = ""
+) -> Iterator[tuple[str, uvicorn.Server]]:
+    """A real server on loopback, in a thread; `under` a path of another application."""
+    app = Starlette(routes=[Mount(under, create_app(workflow, settings))])
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/", server
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}{under}/", server
     finally:
         server.should_exit = True
         thread.join(20)

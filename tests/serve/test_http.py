@@ -344,6 +344,12 @@ async def test_a_body_that_will_not_do_is_refused(
         assert answer.status_code == status
 
 
+async def test_a_length_that_is_no_number_is_passed_over(client: Callable[..., Any]) -> None:
+    asks = await client(FakeChatModel())
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"\xb2")]
+    assert (await asks.post("/run", content=b"{}", headers=headers)).status_code == 422
+
+
 async def test_limits_of_the_server_hold_for_a_request(client: Callable[..., Any]) -> None:
     slow = await client(FakeChatModel(delay=60), timeout_seconds=0.05)
     assert (await slow.post("/run", json={"input": "x"})).status_code == 504

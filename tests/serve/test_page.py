@@ -12,6 +12,9 @@ import pytest
 
 from tests.serve.scripted import TAG, Scripted, serving
 from tta_llm import step
+from tta_llm.agents import Agent, Conversation, tool
+from tta_llm.messages import ToolCall, assistant
+from tta_llm.performance import MemoryStore
 from tta_llm.serve import KeyRing, ServeSettings
 from tta_llm.testing import FakeChatModel
 
@@ -98,31 +101,33 @@ def survived(page: Any) -> Any:
     return done(turn)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
-def test_a_question_is_answered_through_an_outage_and_a_citation_opens(
-    browser: Any, url: str, scheme: str, width: int
-) -> None:
-    size = {"width": width, "height": 800}
-    with opened(browser, url, color_scheme=scheme, viewport=size) as (page, trouble):
-        ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=ARTEFACTS / f"chat-empty-{scheme}-{width}.png")
-        turn = survived(page)
-        expect(turn).to_contain_text("openai:first did not answer")
-        expect(turn).to_contain_text("anthropic:second")
-        assert turn.locator(".answer strong").inner_text() == "40 days"
-        page.screenshot(path=ARTEFACTS / f"chat-{scheme}-{width}.png")
-        mark = turn.get_by_role("button", name="Source 1").first
-        mark.click()
-        panel = page.get_by_role("dialog")
-        expect(panel.locator(".quote")).to_contain_text("A full battery lasts 40 days")
-        expect(panel).to_contain_text("1.md")
-        page.screenshot(path=ARTEFACTS / f"chat-source-{scheme}-{width}.png")
-        page.keyboard.press("Escape")
-        expect(panel).to_be_hidden()
-        expect(mark).to_be_focused()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert trouble == []
+def test_a_question_is_answered_through_an_outage_and_a_citation_opens(page: Any) -> None:
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    in_each_look(page, "chat-empty")
+    turn = survived(page)
+    expect(turn).to_contain_text("openai:first did not answer")
+    expect(turn).to_contain_text("anthropic:second")
+    assert turn.locator(".answer strong").inner_text() == "40 days"
+    in_each_look(page, "chat")
+    mark = turn.get_by_role("button", name="Source 1").first
+    mark.click()
+    panel = page.get_by_role("dialog")
+    expect(panel.locator(".quote")).to_contain_text("A full battery lasts 40 days")
+    expect(panel).to_contain_text("1.md")
+    in_each_look(page, "chat-source")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(mark).to_be_focused()
+
+
+def in_each_look(page: Any, name: str) -> None:
+    """Keep pictures of the page, light and dark, wide and narrow; nothing may be wider than it."""
+    for scheme in ("light", "dark"):
+        for width in (360, 1280):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 800})
+            page.screenshot(path=ARTEFACTS / f"{name}-{scheme}-{width}.png")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_citation_that_does_not_hold_says_so(page: Any) -> None:
@@ -256,9 +261,9 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_used(browser: Any) -> None:
         assert all("401" in each for each in trouble), trouble
 
 
-def test_what_a_server_does_not_remember_the_page_sends_along(browser: Any) -> None:
+def test_a_page_under_a_path_sends_along_what_its_server_does_not_remember(browser: Any) -> None:
     model = FakeChatModel(["Paris.", "Rome."])
-    with serving(model, OPEN) as (url, _), opened(browser, url) as (page, _):
+    with serving(model, OPEN, under="/some/bots") as (url, _), opened(browser, url) as (page, _):
         done(ask(page, "Capital of France?"))
         done(ask(page, "And of Italy?"))
         assert [each.text for each in model.calls[1].messages] == [
@@ -278,6 +283,44 @@ def test_a_workflow_that_takes_one_text_is_asked_the_last_question_alone(browser
         done(ask(page, "one"))
         done(ask(page, "two"))
         expect(page.get_by_role("article").last.locator(".answer")).to_have_text("TWO!")
+
+
+def test_a_call_that_waits_is_allowed_by_keyboard_and_its_answer_comes(browser: Any) -> None:
+    done_with: list[int] = []
+
+    @tool(confirm=True)
+    def refund(order: int) -> str:
+        """Pay an order back."""
+        done_with.append(order)
+        return "paid back"
+
+    calls = [ToolCall(str(order), "refund", {"order": order}) for order in (7, 8)]
+    model = FakeChatModel([assistant(calls), "One is **paid back**."])
+    agent = Conversation(Agent(model, [refund], checkpoints=MemoryStore()))
+    with serving(agent, OPEN) as (url, _), opened(browser, url) as (page, trouble):
+        done(ask(page, "Refund both."))
+        turn = page.get_by_role("article").first
+        buttons = turn.get_by_role("region", name="Waiting for").get_by_role("button")
+        expect(buttons).to_have_count(4)
+        expect(turn).not_to_contain_text("limit")
+        expect(turn.get_by_role("button", name='Refuse refund {"order":8}')).to_have_count(1)
+        buttons.first.focus()
+        page.keyboard.press("Enter")
+        expect(buttons.first).to_have_attribute("aria-pressed", "true")
+        for _ in range(4):  # the arguments can be scrolled by keys, so that they are reached, too
+            page.keyboard.press("Tab")
+        expect(buttons.last).to_be_focused()
+        assert done_with == []
+        in_each_look(page, "chat-pending")
+        page.keyboard.press("Space")
+        expect(page.get_by_label("Your question")).to_be_focused()
+        last = done(page.get_by_role("article").last)
+        expect(last.locator(".question")).to_have_text("Allow refund, Refuse refund.")
+        expect(last.locator(".answer")).to_have_text("One is paid back.")
+        expect(buttons.last).to_be_disabled()
+        assert (done_with, trouble) == ([7], [])
+        page.reload()
+        expect(page.get_by_role("article").last).to_contain_text("One is paid back.")
 
 
 def test_a_server_that_dies_is_told_and_the_question_can_be_asked_again(browser: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from starlette.routing import Mount
 
 from tests.serve.live import Live, completion, tta_serve
 from tta_llm import step
+from tta_llm.cli import main
 from tta_llm.serve import KeyRing, ServeSettings, create_app
 from tta_llm.serve.json_format import format_of
 from tta_llm.serve.running import check_host
@@ -111,26 +113,41 @@ def test_a_process_shows_its_metrics_and_logs_lines_of_json() -> None:
     )
 
 
+def test_a_command_that_can_not_be_carried_out_ends_with_a_sentence() -> None:
+    with pytest.raises(AssertionError) as refused, tta_serve("no_such_module:bot"):
+        pass
+    assert str(refused.value).startswith("tta: there is no module 'no_such_module'")
+    assert "Traceback" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["nowhere"], "names no workflow"),
-        (["no_such_module:bot"], "there is no module 'no_such_module'"),
-        (["no/such/file.py:bot"], "there is no file no/such/file.py"),
         ([f"{BOTS}:nothing"], "it has the workflows bot, chain, down, slow"),
-        ([f"{BOTS}:PEOPLE"], "is str, and no workflow"),
-        ([f"{BOTS}:_call"], "can't be called without arguments"),
         ([f"{BOTS}:bot", f"{BOTS}:bot"], "two workflows are called"),
+        ([f"={BOTS}:bot"], "'' can't name a workflow"),
         ([f"{BOTS}:bot", "--host=0.0.0.0"], "can be reached from other machines"),
         ([f"{BOTS}:bot", "--key-file=/no/such"], "No such file"),
         ([f"{BOTS}:bot", "--timeout=0"], "timeout_seconds must be"),
+        ([f"{BOTS}:bot", "--grace=-1"], "'--grace'"),
+        ([f"{BOTS}:bot", "--allow-origin=chat.example.com"], "is no origin"),
     ],
 )
-def test_a_command_that_can_not_be_carried_out_says_why(arguments: list[str], said: str) -> None:
-    with pytest.raises(AssertionError) as refused, tta_serve(*arguments):
-        pass
-    assert str(refused.value).startswith("tta: ") and said in str(refused.value)
-    assert "Traceback" not in str(refused.value)
+def test_a_command_says_why_it_is_refused(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["serve", "--port=0", *arguments])
+    told = capsys.readouterr().err
+    assert left.value.code in (1, 2) and told.startswith("tta: ") and said in told
+    assert told.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit):
+        main(["serve", f"--port={taken.getsockname()[1]}", f"{BOTS}:bot"])
+    assert "Address already in use" in capsys.readouterr().err
 
 
 def test_an_outside_address_needs_keys() -> None:

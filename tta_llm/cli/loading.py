@@ -78,7 +78,7 @@ def _module(place: str) -> Any:
             ) from error
         raise UsageError(f"importing {place} failed: {error}") from error
     except (Exception, SystemExit) as error:
-        raise UsageError(f"importing {place} failed: {type(error).__name__}: {error}") from error
+        raise UsageError(f"importing {place} failed: {_told(error)}") from error
 
 
 def _from_file(path: Path) -> Any:
@@ -106,11 +106,7 @@ def _workflows_in(module: Any) -> str:
 @asynccontextmanager
 async def _opened(thing: Any, where: str) -> AsyncIterator[Workflow]:
     async with AsyncExitStack() as opened:
-        made = await _made(thing, where) if _is_factory(thing) else thing
-        if isinstance(made, AbstractAsyncContextManager) and not isinstance(
-            made, WorkflowPrimitive
-        ):
-            made = await opened.enter_async_context(made)
+        made = await _ready(thing, where, opened)
         if not isinstance(made, WorkflowPrimitive):
             raise UsageError(
                 f"{where} is {type(made).__name__}, and no workflow: give a primitive, such as a "
@@ -118,6 +114,26 @@ async def _opened(thing: Any, where: str) -> AsyncIterator[Workflow]:
             )
         opened.push_async_callback(close_steps, made)
         yield made
+
+
+async def _ready(thing: Any, where: str, opened: AsyncExitStack) -> Any:
+    """Make what is to be made, and open what is to be opened."""
+    try:
+        made = await _made(thing, where) if _is_factory(thing) else thing
+        if isinstance(made, AbstractAsyncContextManager) and not isinstance(
+            made, WorkflowPrimitive
+        ):
+            made = await opened.enter_async_context(made)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"making {where} failed: {_told(error)}") from error
+    return made
+
+
+def _told(error: BaseException) -> str:
+    """Give the kind of an error and what it says, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _is_factory(thing: Any) -> bool:

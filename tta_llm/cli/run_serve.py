@@ -57,8 +57,7 @@ def run_serve(options: ServeOptions) -> int:
         check_host(options.host, settings)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    _log(as_json=options.log_json)
-    with listen(options.host, options.port) as listening, measuring():
+    with listen(options.host, options.port) as listening:
         asyncio.run(_serve(options, settings, listening))
     return Exit.ANSWERED
 
@@ -93,15 +92,15 @@ async def _serve(options: ServeOptions, settings: ServeSettings, listening: sock
                 raise UsageError(f"two workflows are called {name!r}: write NAME=MODULE:WORKFLOW")
             workflows[name] = workflow
         app = create_app(workflows, settings)
-        address = _address(listening)
-        await serve(
-            app,
-            listening,
-            grace_seconds=options.grace,
-            on_start=lambda: print_text(
-                f"Serving {', '.join(workflows)} at {address} (Ctrl-C to stop)", to_stderr=True
-            ),
-        )
+        told = f"Serving {', '.join(workflows)} at {_address(listening)} (Ctrl-C to stop)"
+        _log(as_json=options.log_json)
+        with measuring():
+            await serve(
+                app,
+                listening,
+                grace_seconds=options.grace,
+                on_start=lambda: print_text(told, to_stderr=True),
+            )
 
 
 def _address(listening: socket.socket) -> str:

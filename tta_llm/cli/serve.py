@@ -58,7 +58,8 @@ def serve(
         int | None, typer.Option(help="Model calls a request may make.", show_default=False)
     ] = None,
     grace: Annotated[
-        float, typer.Option(help="Seconds that begun answers have to finish when it is stopped.")
+        float,
+        typer.Option(min=0, help="Seconds that begun answers have to finish when it is stopped."),
     ] = 30.0,
     continue_restarts: Annotated[
         bool,

@@ -23,6 +23,7 @@ from tta_llm.serve.guards import Guards
 from tta_llm.serve.health import Health
 from tta_llm.serve.openai_api import Completions, Models
 from tta_llm.serve.page_files import page, page_file
+from tta_llm.serve.resuming import Resume
 from tta_llm.serve.run import Run
 from tta_llm.serve.sessions import Sessions
 from tta_llm.serve.settings import ServeSettings
@@ -88,6 +89,7 @@ def _routes(workflows: Mapping[str, Served], settings: ServeSettings, gate: Gate
     asked = workflows, settings, gate
     return [
         Route("/run", Run(*asked), methods=["POST"]),
+        Route("/runs/{run_id}", Resume(*asked), methods=["POST"]),
         Route("/v1/chat/completions", Completions(*asked), methods=["POST"]),
         Route("/v1/models", models.listed),
         Route("/v1/models/{model:path}", models.one),

@@ -77,7 +77,7 @@ class Exchange:
     async def _body(self) -> bytes:
         longest = self.settings.max_body_bytes
         length = self.headers.get("content-length", "0")
-        if length.isdigit() and int(length[:20]) > longest:
+        if length.isascii() and length.isdigit() and int(length[:20]) > longest:
             raise _too_long(longest)
         try:
             async with asyncio.timeout(self.settings.body_seconds):

@@ -6,6 +6,8 @@
 | ContextLengthError | 400 | `context_length_exceeded` |
 | ContentFilterError | 400 | `content_filter` |
 | BudgetExceededError | 402 | `budget_exceeded` |
+| AgentLimitError | 402 | `agent_limit` |
+| AgentRunError | 404 | `unknown_run` |
 | RateLimitError, RateLimitExceededError | 429 | `rate_limit_exceeded` |
 | OverloadedError, CircuitOpenError, ConcurrencyLimitError | 503 | `overloaded` |
 | DeadlineExceededError, ProviderTimeoutError | 504 | `timeout` |
@@ -108,6 +110,14 @@ _FAULTS: Sequence[tuple[tuple[type[Exception], ...], Fault]] = (
     (
         (errors.BudgetExceededError,),
         Fault(402, "budget_exceeded", "The next model call would pass what a request may cost."),
+    ),
+    (
+        (errors.AgentLimitError,),
+        Fault(402, "agent_limit", "The agent came to one of its limits before it had an answer."),
+    ),
+    (
+        (errors.AgentRunError,),
+        Fault(404, "unknown_run", "There is no such run, or somebody works on it just now."),
     ),
     ((errors.RateLimitError, errors.RateLimitExceededError), _LIMITED),
     ((errors.OverloadedError, errors.CircuitOpenError, errors.ConcurrencyLimitError), _FULL),

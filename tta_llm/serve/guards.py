@@ -138,7 +138,10 @@ def _path(scope: Scope) -> str:
 def _route(scope: Scope) -> str:
     """Give the path without what it says of one request, such as a session."""
     path = _path(scope)
-    return "/sessions/{id}" if path.startswith("/sessions/") else path[:100]
+    for secret in ("/sessions/", "/runs/"):
+        if path.startswith(secret):
+            return f"{secret}{{id}}"
+    return path[:100]
 
 
 def _check_here(scope: Scope, host: str) -> None:

@@ -37,21 +37,25 @@ class Run(Endpoint):
         served = self._asked(body)
         if "input" not in body:
             raise RefusedError(422, "missing_input", "The body has no input.", param="input")
-        session_id = checked_session(body.get("session_id"))
-        context = context_of(exchange, served.name, session_id)
-        start = {"session_id": session_id, "correlation_id": exchange.scope.get(CORRELATION_ID)}
         if served.chat is not None:
-            value = _chat_input(body["input"])
-            if exchange.wants_events:
-                await exchange.stream(_chat_frames(served.chat, value, context, start))
-            else:
-                await exchange.reply(await _chat_answer(served.chat, value, context, start))
+            await self._chat(exchange, body, served, body["input"])
             return
+        context, start = _begun(exchange, body, served)
         data = _data(served, body["input"])
         if exchange.wants_events:
             await exchange.stream(_frames(served, data, context, start))
         else:
             await exchange.reply(await _answer(served, data, context, start))
+
+    async def _chat(
+        self, exchange: Exchange, body: dict[str, Any], served: Served, said: Any
+    ) -> None:
+        assert served.chat is not None
+        (context, start), value = _begun(exchange, body, served), _chat_input(said)
+        if exchange.wants_events:
+            await exchange.stream(_chat_frames(served.chat, value, context, start))
+        else:
+            await exchange.reply(await _chat_answer(served.chat, value, context, start))
 
     def _asked(self, body: dict[str, Any]) -> Served:
         name = body.get("workflow")
@@ -59,12 +63,27 @@ class Run(Endpoint):
             return next(iter(self.workflows.values()))
         if isinstance(name, str) and name in self.workflows:
             return self.workflows[name]
-        raise RefusedError(404, "unknown_workflow", "There is no such workflow.", param="workflow")
+        known = ", ".join(self.workflows)
+        raise RefusedError(
+            404,
+            "unknown_workflow",
+            f"There is no such workflow: there is {known}.",
+            param="workflow",
+        )
 
     def error_frame(self, fault: Fault) -> bytes:
         """Give the event that ends a stream which failed."""
         told = {"type": fault.code, "message": fault.message, "status": fault.status}
         return frame("error", {**told, "retryable": fault.retryable})
+
+
+def _begun(
+    exchange: Exchange, body: dict[str, Any], served: Served
+) -> tuple[WorkflowContext, dict[str, Any]]:
+    """Give the request's context, and what the client is told at once."""
+    session_id = checked_session(body.get("session_id"))
+    start = {"session_id": session_id, "correlation_id": exchange.scope.get(CORRELATION_ID)}
+    return context_of(exchange, served.name, session_id), start
 
 
 def _chat_input(value: Any) -> ChatInput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,8 @@ from tta_llm.core._checks import amount, at_least, one_of, positive
 from tta_llm.serve.keys import KeyRing
 
 __all__ = ["ServeSettings"]
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class ServeSettings:
         page: Whether the chat page is served.
 
     Raises:
-        ValueError: When a number makes no sense.
+        ValueError: When a number makes no sense, or an origin is none.
 
     Example:
         ```python
@@ -70,6 +73,12 @@ class ServeSettings:
         at_least(1, self.max_body_bytes, "max_body_bytes")
         for name in ("max_cost_usd", "max_tokens", "max_calls"):
             amount(getattr(self, name), name)
+        for origin in self.allow_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: write it without a path, as in "
+                    "https://chat.example.com"
+                )
         one_of(("error", "continue"), self.on_restart, "on_restart")
 
     def budget(self) -> Budget | None:

@@ -1,7 +1,7 @@
 // The conversation: asking, stopping, beginning anew, and coming back to it.
 
-import { clean } from "./markdown.js";
-import { Trouble, ask, erase, history, keyring, stored } from "./server.js";
+import { clean } from "./elements.js";
+import { Trouble, ask, erase, history, identifier, keyring, stored } from "./server.js";
 import { closable } from "./source.js";
 import { Turn } from "./turn.js";
 
@@ -20,9 +20,9 @@ let running = null;
 
 // ------------------------------------------------------------------------------------- asking
 
-async function send(question, old = null) {
-  const turn = new Turn(question, () => send(question, turn));
-  turn.question = question;
+/** Ask a question; or, with `word`, go on with a run: {run_id, decisions}. */
+async function send(question, { old = null, word = null } = {}) {
+  const turn = new Turn(question, () => send(question, { old: turn, word }), decide);
   if (old) old.element.replaceWith(turn.element);
   else $("turns").append(turn.element);
   stick = true;
@@ -32,7 +32,7 @@ async function send(question, old = null) {
   announce("Working on the answer.");
   turn.show();
   try {
-    await answered(turn, question, stop.signal);
+    await answered(turn, question, word, stop.signal);
   } catch (error) {
     ended(turn, error, stop.signal);
   } finally {
@@ -44,11 +44,21 @@ async function send(question, old = null) {
   }
 }
 
-async function answered(turn, question, signal) {
+/** Send a person's word on what an agent wants to do. */
+function decide(words, word) {
+  if (running) return false;
+  send(words, { word });
+  $("question").focus();
+  return true;
+}
+
+async function answered(turn, question, word, signal) {
   session ??= identifier();
   stored(() => sessionStorage.setItem(SESSION, session));
   const mine = session;
-  for await (const event of ask(inputOf(question), mine, signal)) turn.take(event);
+  const body = { session_id: mine, ...(word ? { decisions: word.decisions } : { input: inputOf(question) }) };
+  const path = word ? `runs/${encodeURIComponent(word.run_id)}` : "run";
+  for await (const event of ask(path, body, signal)) turn.take(event);
   if (session !== mine) return;
   announce(spoken(turn.body.innerText));
   said = [...said, { role: "user", content: question }, { role: "assistant", content: turn.text }].slice(-MOST_KEPT);
@@ -70,14 +80,14 @@ function ended(turn, error, signal) {
   }
   if (error.code === "one_text" && !oneText) {
     oneText = true;
-    send(turn.question, turn);
+    turn.onRetry();
     return;
   }
   const trouble = error instanceof Trouble ? error : new Trouble("The page could not show the answer.");
   if (!(error instanceof Trouble)) console.error(error);
   turn.fail(trouble);
   announce(trouble.message);
-  if (trouble.status === 401) unlock(() => send(turn.question, turn));
+  if (trouble.status === 401) unlock(turn.onRetry);
 }
 
 function unlock(goOn) {
@@ -90,12 +100,6 @@ function unlock(goOn) {
     keyring.set($("key").value.trim());
     setTimeout(goOn);
   };
-}
-
-function identifier() {
-  // Not randomUUID: a page that came without TLS has none.
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 // ---------------------------------------------------------------------- a conversation's life
@@ -121,7 +125,7 @@ function show(turns) {
     let turn = null;
     for (const { role, text } of messages) {
       if (role === "user") {
-        turn = new Turn(text, () => {});
+        turn = new Turn(text);
         $("turns").append(turn.element);
       } else if (role === "assistant" && text && turn) {
         turn.text += (turn.text ? "\n\n" : "") + text;

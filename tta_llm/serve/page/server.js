@@ -49,12 +49,12 @@ async function troubleOf(response) {
   return new Trouble(told + hint, { code: error?.code ?? "", status, retryable: status >= 500 || status === 429 || status === 408 });
 }
 
-/** Ask, and yield each event as {name, data}. */
-export async function* ask(input, sessionId, signal) {
-  const response = await request("run", {
+/** Send what is asked, or a word on a run, and yield each event as {name, data}. */
+export async function* ask(path, body, signal) {
+  const response = await request(path, {
     method: "POST",
     headers: { "content-type": "application/json", accept: "text/event-stream" },
-    body: JSON.stringify({ input, session_id: sessionId }),
+    body: JSON.stringify(body),
     signal,
   });
   let isWhole = false;
@@ -115,4 +115,11 @@ export async function erase(sessionId) {
   } catch (error) {
     if (!(error instanceof Trouble) || (error.status !== 404 && error.status !== 405)) throw error;
   }
+}
+
+/** Give a name for a new conversation. */
+export function identifier() {
+  // Not randomUUID: a page that came without TLS has none.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

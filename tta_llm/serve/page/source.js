@@ -1,6 +1,7 @@
 // The panel that shows what a citation rests on.
 
-import { Markdown, clean } from "./markdown.js";
+import { clean } from "./elements.js";
+import { Markdown } from "./markdown.js";
 
 const dialog = document.getElementById("source");
 const part = (name) => dialog.querySelector(name);

@@ -1,6 +1,7 @@
 // A question and its answer on the page.
 
-import { Markdown, clean, make } from "./markdown.js";
+import { clean, make } from "./elements.js";
+import { Markdown } from "./markdown.js";
 import { openSource } from "./source.js";
 
 const words = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
@@ -18,8 +19,8 @@ const KINDS = {
 const plain = (reason) => KINDS[reason] ?? reason;
 
 export class Turn {
-  constructor(question, onRetry) {
-    this.onRetry = onRetry;
+  constructor(question, onRetry = null, onDecide = null) {
+    Object.assign(this, { onRetry, onDecide });
     this.text = "";
     this.citations = new Map();
     this.tools = new Map();
@@ -152,9 +153,9 @@ export class Turn {
     this.close();
     this.tellOutage(end);
     for (const note of end.notes ?? []) this.end.append(make("p", { class: "note", dir: "auto" }, clean(note)));
-    if (end.stopped_by) this.end.append(make("p", { class: "note" }, `Ended by its limit: ${clean(end.stopped_by)}.`));
+    if (end.stopped_by && end.stopped_by !== "confirmation") this.end.append(make("p", { class: "note" }, `Ended by its limit: ${clean(end.stopped_by)}.`));
     if (end.finish_reason === "length") this.end.append(make("p", { class: "note" }, "The answer was cut off at its longest length."));
-    this.pend(end.pending ?? []);
+    this.pend(end.pending ?? [], end.run_id);
     this.end.append(this.figures(end));
   }
 
@@ -167,12 +168,36 @@ export class Turn {
     this.tell(`${who}; ${provider}:${model} answered.${back}`);
   }
 
-  pend(calls) {
+  pend(calls, run) {
     if (!calls.length) return;
+    const decisions = {};
     const listed = calls.map((call) => make("li", {}, make("bdi", { class: "name" }, clean(call.name)),
-      make("pre", { dir: "ltr", tabindex: "0" }, clean(JSON.stringify(call.arguments, null, 2)))));
+      make("pre", { dir: "ltr", tabindex: "0" }, clean(JSON.stringify(call.arguments, null, 2))),
+      ...(run ? [this.choices(call, (word) => {
+        decisions[call.id] = word;
+        return calls.every(({ id }) => id in decisions) ? this.decide(calls, decisions, run) : true;
+      })] : [])));
     this.end.append(make("section", { class: "pending", "aria-label": "Waiting for confirmation" },
       make("p", {}, "Waits for confirmation; nothing of this was done:"), make("ul", {}, ...listed)));
+  }
+
+  choices(call, choose) {
+    const buttons = [["Allow", true], ["Refuse", false]].map(([label, word]) => {
+      const button = make("button", { type: "button", class: "quiet", "aria-label": clean(`${label} ${call.name} ${JSON.stringify(call.arguments)}`.slice(0, 150)), "aria-pressed": "false" }, label);
+      button.addEventListener("click", () => {
+        if (choose(word)) for (const each of buttons) each.setAttribute("aria-pressed", String(each === button));
+      });
+      return button;
+    });
+    return make("div", { class: "word" }, ...buttons);
+  }
+
+  /** Send the word on all calls, once. */
+  decide(calls, decisions, run) {
+    const told = calls.map(({ id, name }) => `${decisions[id] ? "Allow" : "Refuse"} ${name}`).join(", ");
+    if (!this.onDecide(`${told}.`, { run_id: run, decisions })) return false;
+    for (const button of this.end.querySelectorAll(".word button")) button.disabled = true;
+    return true;
   }
 
   figures(end) {
@@ -206,7 +231,7 @@ export class Turn {
   fail(trouble) {
     this.close();
     const retry = make("button", { type: "button", class: "quiet" }, "Try again");
-    retry.addEventListener("click", () => this.onRetry(this));
+    retry.addEventListener("click", () => this.onRetry());
     this.end.append(make("div", { class: "trouble" }, make("p", { dir: "auto" }, clean(trouble.message)), retry));
   }
 }
