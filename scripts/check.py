@@ -1,4 +1,4 @@
-"""Run what CI runs, two steps at a time, and say at the end how each step went.
+"""Run what CI runs, three steps at a time, and say at the end how each step went.
 
 `python scripts/check.py` runs all steps, `python scripts/check.py lint types` only these. Tests run
 in random order with random data; the seed stands in the printed command, and `--seed` brings a run
@@ -28,6 +28,9 @@ OWN_STEPS = (
     *("tests/storms", "tests/test_examples.py", "tests/typing"),
 )
 
+# What talks with other processes, and mostly waits for them: a step beside the other tests.
+TALKS = ("tests/agents", "tests/cli", "tests/examples", "tests/serve", "tests/wire")
+
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 
 Command = tuple[str, ...]
@@ -44,7 +47,8 @@ def steps(seed: int) -> dict[str, list[Command]]:
     return {
         "format": [(PYTHON, "-m", "ruff", "format", "--check", ".")],
         "lint": [(PYTHON, "-m", "ruff", "check", ".")],
-        "tests": [pytest(seed, *(f"--ignore={each}" for each in OWN_STEPS))],
+        "tests": [pytest(seed, *(f"--ignore={each}" for each in OWN_STEPS + TALKS))],
+        "talks": [pytest(seed, *TALKS)],
         "properties": [pytest(seed, "tests/properties", "tests/storms")],
         "lowest": lowest(seed),
         # mypy reads all our code, pyright what our users' checkers see of it.
@@ -88,9 +92,11 @@ def lowest(seed: int) -> list[Command]:
     if sys.version_info[:2] != (3, 11):
         return [(PYTHON, "-c", "print('left out: lowest versions are tested on Python 3.11 only')")]
     ours = (
-        *("agents/agent", "agents/conversation", "core", "docs", "observability/test_guards.py"),
+        *("agents/agent", "agents/conversation", "agents/test_together.py", "cli/test_chat.py"),
+        *("core", "docs", "examples", "observability/test_guards.py"),
         *("performance/test_leases.py", "performance/test_processes.py", "properties"),
-        *("rag/test_ingest_kills.py", "recovery", "routing", "storms", "test_conftest.py"),
+        *("rag/test_ingest_kills.py", "recovery", "routing", "serve/test_page.py"),
+        *("serve/test_stopping.py", "storms", "test_conftest.py"),
         *("testing", "typing", "wire/test_chains.py", "wire/test_fallback_table.py"),
         "wire/test_many_streams.py",
     )
@@ -189,7 +195,7 @@ def main() -> int:
     """Run the named steps, or all but those on other Pythons."""
     parser = argparse.ArgumentParser(description="Run the project's checks.")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
-    parser.add_argument("--jobs", type=int, default=2, help="how many steps at a time")
+    parser.add_argument("--jobs", type=int, default=3, help="how many steps at a time")
     parser.add_argument("steps", nargs="*", metavar="step", help="default: all but the Pythons")
     options = parser.parse_args()
     known = steps(options.seed)

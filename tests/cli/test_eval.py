@@ -143,7 +143,7 @@ def test_a_broken_case_or_run_or_an_empty_folder_fails(options: EvalOptions) -> 
     with pytest.raises(ValueError, match="no saved evaluation"):
         run_eval(replace(options, against=options.cases))
     (options.documents.docs / "lamp.md").unlink()
-    with pytest.raises(DocumentError, match="nothing to read"):
+    with pytest.raises(DocumentError, match="no document in"):
         run_eval(options)
     options.cases.write_text("{}\n")
     with pytest.raises(ValueError, match="line 1 of"):
