@@ -49,8 +49,8 @@ def steps(seed: int) -> dict[str, list[Command]]:
         "lint": [(PYTHON, "-m", "ruff", "check", ".")],
         "tests": [pytest(seed, *(f"--ignore={each}" for each in OWN_STEPS + TALKS))],
         "talks": [pytest(seed, *TALKS)],
-        "properties": [pytest(seed, "tests/properties", "tests/storms")],
         "lowest": lowest(seed),
+        "properties": [pytest(seed, "tests/properties", "tests/storms")],
         # mypy reads all our code, pyright what our users' checkers see of it.
         "types": [
             (PYTHON, "-m", "mypy"),
