@@ -153,8 +153,8 @@ async def test_a_resumed_run_streams() -> None:
     assert (await collect(events)).text == "Done: noted a, paid 5"
 
 
-async def test_a_call_that_was_broken_off_is_not_made_again(store: CacheStore) -> None:
-    shop = Shop(store, confirm=lambda *_: True)
+async def break_off(shop: Shop) -> None:
+    """Cancel the run `mine` while it pays."""
     shop.hangs = True
     context = WorkflowContext(data={"run_id": "mine"})
     task = asyncio.create_task(shop.agent.execute("Pay", context))
@@ -163,6 +163,11 @@ async def test_a_call_that_was_broken_off_is_not_made_again(store: CacheStore) -
     with pytest.raises(asyncio.CancelledError):
         await task
     shop.hangs = False
+
+
+async def test_a_call_that_was_broken_off_is_not_made_again(store: CacheStore) -> None:
+    shop = Shop(store, confirm=lambda *_: True)
+    await break_off(shop)
     response = await shop.agent.resume("mine", WorkflowContext())
     # The other call may have been broken off as well.
     assert shop.done in (["noted a", "paid 5"], ["paid 5"])
@@ -172,14 +177,7 @@ async def test_a_call_that_was_broken_off_is_not_made_again(store: CacheStore) -
 
 async def test_a_person_may_have_a_broken_off_call_made_again() -> None:
     shop = Shop(MemoryStore(), confirm=lambda *_: True)
-    shop.hangs = True
-    context = WorkflowContext(data={"run_id": "mine"})
-    task = asyncio.create_task(shop.agent.execute("Pay", context))
-    await shop.began.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    shop.hangs = False
+    await break_off(shop)
     response = await shop.agent.resume("mine", WorkflowContext(), decisions={"p": True})
     assert shop.done == ["noted a", "paid 5", "paid 5"] and response.tool_calls_made == 2
 
